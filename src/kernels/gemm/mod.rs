@@ -1,0 +1,298 @@
+//! The matrix product C = A · B (+ C, or + another matrix) in f32: blocking, packing and the division among threads.
+//!
+//! The scheme is that of Goto and van de Geijn ("Anatomy of high-performance matrix multiplication", 2008). B is packed
+//! block by block into panels of [`PANEL`] columns; a task takes a block of rows of A, copies it to dense scratch and
+//! runs the micro-kernel ([`tile`]) over panels and row tiles:
+//!
+//! ```text
+//! for each block of BLOCK_K inner elements:
+//!     pack B's block into panels                       (all threads)
+//!     for each block of rows, for each group of panels (all threads, in any order)
+//!         copy A's block
+//!         for each panel (stays in L1), for each row tile: C tile += A tile · B panel
+//! ```
+//!
+//! Each element of C is one chain of multiply-adds over the inner dimension in ascending order, broken only at multiples
+//! of [`BLOCK_K`]. So its value depends on nothing but its row of A and its column of B: not on the number of rows
+//! computed with it, nor on threads. Training, prefill and decode therefore agree bit for bit.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod pack;
+mod portable;
+
+use super::aligned::AlignedBuf;
+use super::cpu::{Cpu, Isa};
+use super::shared::SharedSlice;
+use std::cell::RefCell;
+
+/// Columns of a packed panel: two 512-bit or four 256-bit vectors.
+pub const PANEL: usize = 32;
+
+/// Inner elements of a block: a panel of 256 x 32 floats is 32 KB, the L1 cache of most CPUs.
+pub const BLOCK_K: usize = 256;
+
+/// A read-only matrix with any strides, in elements.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    data: &'a [f32],
+    n_rows: usize,
+    n_cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A row-major matrix (`n_rows`, `n_cols`) without gaps.
+    pub fn new(data: &'a [f32], n_rows: usize, n_cols: usize) -> Matrix<'a> {
+        Matrix::strided(data, n_rows, n_cols, n_cols)
+    }
+
+    /// A row-major matrix whose rows begin `row_stride` elements apart.
+    pub fn strided(data: &'a [f32], n_rows: usize, n_cols: usize, row_stride: usize) -> Matrix<'a> {
+        let needed = if n_rows == 0 || n_cols == 0 { 0 } else { (n_rows - 1) * row_stride + n_cols };
+        assert!(data.len() >= needed, "a {n_rows} x {n_cols} matrix needs {needed} elements, not {}", data.len());
+        Matrix { data, n_rows, n_cols, row_stride, col_stride: 1 }
+    }
+
+    /// The same elements, mirrored at the diagonal.
+    pub fn transposed(self) -> Matrix<'a> {
+        Matrix {
+            n_rows: self.n_cols,
+            n_cols: self.n_rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// What is added to the product before it is stored.
+#[derive(Debug, Clone, Copy)]
+pub enum Start<'a> {
+    /// Nothing: C is overwritten.
+    Zero,
+    /// What C holds: for gradients.
+    Accumulate,
+    /// Another matrix of C's shape and layout: for residual connections.
+    From(&'a [f32]),
+}
+
+/// One call of the micro-kernel: C (rows, cols) = start + A (rows, k) · B panel (k, [`PANEL`]).
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    pub(super) a: *const f32,
+    pub(super) a_row: usize,
+    pub(super) a_col: usize,
+    pub(super) b: *const f32,
+    pub(super) b_row: usize,
+    pub(super) c: *mut f32,
+    /// Where the starting values lie, with C's row stride; null for zero.
+    pub(super) start: *const f32,
+    pub(super) c_row: usize,
+    pub(super) k: usize,
+    pub(super) n_rows: usize,
+    pub(super) n_cols: usize,
+}
+
+/// Rows that the micro-kernel of `isa` computes at once.
+pub(super) fn tile_rows(isa: Isa) -> usize {
+    match isa {
+        Isa::Scalar => portable::ROWS,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) => avx2::ROWS,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) => avx512::ROWS,
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => portable::ROWS,
+    }
+}
+
+/// Runs the micro-kernel of `isa`.
+///
+/// # Safety
+/// `n_rows <= tile_rows(isa)` and `n_cols <= PANEL`; A, B and `start` (if not null) are readable and C writable at all
+/// places that the strides reach, B over full panels; no other thread writes to them.
+pub(super) unsafe fn tile(isa: Isa, t: Tile) {
+    debug_assert!(t.n_rows <= tile_rows(isa) && t.n_cols <= PANEL);
+    match isa {
+        // SAFETY: passed on from the caller; the token proves the instruction set.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) => unsafe { avx512::tile(t) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) => unsafe { avx2::tile(t) },
+        // SAFETY: passed on from the caller.
+        _ => unsafe { portable::tile(t) },
+    }
+}
+
+/// A right-hand side packed once and used many times: the weights of an inference engine, or of a head that is applied
+/// chunk by chunk.
+#[derive(Debug, Clone, Default)]
+pub struct PackedMatrix {
+    panels: AlignedBuf,
+    n_rows: usize,
+    n_cols: usize,
+}
+
+impl PackedMatrix {
+    /// Packs `b` (K, N), reusing the memory held so far.
+    pub fn pack(&mut self, cpu: &Cpu, b: Matrix) {
+        let n_padded = b.n_cols.next_multiple_of(PANEL);
+        let panels = self.panels.at_least(b.n_rows * n_padded);
+        for k in (0..b.n_rows).step_by(BLOCK_K) {
+            let depth = BLOCK_K.min(b.n_rows - k);
+            pack::pack_block(cpu, b, k, depth, &mut panels[k * n_padded..(k + depth) * n_padded]);
+        }
+        (self.n_rows, self.n_cols) = (b.n_rows, b.n_cols);
+    }
+
+    /// Columns of the packed matrix: outputs of the linear layer it stands for.
+    pub fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+}
+
+/// C (M, N) = `start` + A (M, K) · B (K, N); C is row-major without gaps.
+pub fn gemm(cpu: &Cpu, a: Matrix, b: Matrix, c: &mut [f32], start: Start) {
+    assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
+    let n_padded = b.n_cols.next_multiple_of(PANEL);
+    let mut panels = cpu.panels.borrow_mut();
+    let panels = panels.at_least(BLOCK_K.min(b.n_rows) * n_padded);
+    for k in (0..b.n_rows).step_by(BLOCK_K) {
+        let depth = BLOCK_K.min(b.n_rows - k);
+        pack::pack_block(cpu, b, k, depth, panels);
+        multiply_block(cpu, a, panels, b.n_cols, k, depth, c, start);
+    }
+}
+
+/// As [`gemm`], with B packed beforehand.
+pub fn gemm_packed(cpu: &Cpu, a: Matrix, b: &PackedMatrix, c: &mut [f32], start: Start) {
+    assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
+    let n_padded = b.n_cols.next_multiple_of(PANEL);
+    for k in (0..b.n_rows).step_by(BLOCK_K) {
+        let depth = BLOCK_K.min(b.n_rows - k);
+        multiply_block(cpu, a, &b.panels[k * n_padded..(k + depth) * n_padded], b.n_cols, k, depth, c, start);
+    }
+}
+
+thread_local! {
+    /// A thread's dense copy of a block of A.
+    static A_BLOCK: RefCell<AlignedBuf> = RefCell::default();
+}
+
+/// C += A[.., k..k + depth] · the packed block, where the first block starts from `start`.
+fn multiply_block(
+    cpu: &Cpu,
+    a: Matrix,
+    panels: &[f32],
+    n_cols: usize,
+    k: usize,
+    depth: usize,
+    c: &mut [f32],
+    start: Start,
+) {
+    let n_rows = a.n_rows;
+    assert_eq!(c.len(), n_rows * n_cols, "C of {n_rows} x {n_cols}");
+    if let Start::From(values) = start {
+        assert_eq!(values.len(), c.len(), "the starting values have C's shape");
+    }
+    let isa = cpu.isa;
+    let tile_rows = tile_rows(isa);
+    // Eight tiles of rows: 112 x 256 floats, 112 KB, which stay in the L2 cache while panels pass by.
+    let block_rows = 8 * tile_rows;
+    let n_panels = n_cols.div_ceil(PANEL);
+    let n_row_blocks = n_rows.div_ceil(block_rows);
+    // Few rows (decode, weight gradients): cut columns too, so that every thread gets several tasks.
+    let n_groups = (8 * cpu.n_threads()).div_ceil(n_row_blocks.max(1)).clamp(1, n_panels.max(1));
+    let group_panels = n_panels.div_ceil(n_groups);
+    let c = SharedSlice::new(c);
+    cpu.pool.run(n_row_blocks * n_groups, |task| {
+        let rows = task / n_groups * block_rows..(task / n_groups * block_rows + block_rows).min(n_rows);
+        let group = task % n_groups * group_panels..((task % n_groups + 1) * group_panels).min(n_panels);
+        A_BLOCK.with_borrow_mut(|buf| {
+            let block = pack::ABlock::copy(buf, a, rows.clone(), k, depth);
+            for panel in group {
+                let col = panel * PANEL;
+                for row in rows.clone().step_by(tile_rows) {
+                    let at = row * n_cols + col;
+                    let tile = Tile {
+                        a: block.row_ptr(row - rows.start),
+                        a_row: block.row_stride,
+                        a_col: block.col_stride,
+                        b: panels[panel * depth * PANEL..].as_ptr(),
+                        b_row: PANEL,
+                        c: c.as_ptr_at(at),
+                        start: match start {
+                            Start::Zero if k == 0 => std::ptr::null(),
+                            Start::From(values) if k == 0 => values[at..].as_ptr(),
+                            _ => c.as_ptr_at(at),
+                        },
+                        c_row: n_cols,
+                        k: depth,
+                        n_rows: tile_rows.min(rows.end - row),
+                        n_cols: PANEL.min(n_cols - col),
+                    };
+                    // SAFETY: the block of A and the panel were packed for `depth`; the tile of C lies inside C
+                    // (asserted above) and belongs to this task alone.
+                    unsafe { self::tile(isa, tile) };
+                }
+            }
+        });
+    });
+}
+
+/// A block of B for single-threaded use inside another kernel: panels of [`PANEL`] columns.
+#[derive(Clone, Copy)]
+pub(super) struct Panels<'a> {
+    pub(super) data: &'a [f32],
+    /// Elements from one panel to the next; a panel's rows are [`PANEL`] apart.
+    pub(super) panel_stride: usize,
+}
+
+/// C (M, N) = (accumulate ? C : 0) + A (M, K) · B on the calling thread alone, for the small products of attention.
+/// A's strides are in elements; C's rows are `c_row` apart.
+pub(super) fn small_gemm(
+    isa: Isa,
+    (m, n, k): (usize, usize, usize),
+    a: &[f32],
+    (a_row, a_col): (usize, usize),
+    b: Panels,
+    c: &mut [f32],
+    c_row: usize,
+    accumulate: bool,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(k == 0 || (m - 1) * a_row + (k - 1) * a_col < a.len(), "A of {} elements is too short", a.len());
+    assert!((n.div_ceil(PANEL) - 1) * b.panel_stride + k * PANEL <= b.data.len(), "B of {} is too short", b.data.len());
+    assert!((m - 1) * c_row + n <= c.len(), "C of {} elements is too short", c.len());
+    let step = tile_rows(isa);
+    for col in (0..n).step_by(PANEL) {
+        for row in (0..m).step_by(step) {
+            let c = &mut c[row * c_row + col..];
+            let tile = Tile {
+                a: a[row * a_row..].as_ptr(),
+                a_row,
+                a_col,
+                b: b.data[col / PANEL * b.panel_stride..].as_ptr(),
+                b_row: PANEL,
+                c: c.as_mut_ptr(),
+                start: if accumulate { c.as_ptr() } else { std::ptr::null() },
+                c_row,
+                k,
+                n_rows: step.min(m - row),
+                n_cols: PANEL.min(n - col),
+            };
+            // SAFETY: all three operands reach as far as asserted above, and C is borrowed exclusively.
+            unsafe { self::tile(isa, tile) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

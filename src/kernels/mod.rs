@@ -1,0 +1,31 @@
+//! The arithmetic: slices in, slices out. No file, clock or environment is touched here, and nothing is printed.
+//!
+//! This is the only home of intrinsics and (but for the one file that maps token shards) of `unsafe`. Each kernel is
+//! written once and compiled for every instruction set ([`cpu::Isa`]); the matrix product, which gains most, has a
+//! hand-written micro-kernel for each (`gemm/`), and [`scalar`] holds the plain loops that say what the answer is.
+//!
+//! Results do not depend on the number of threads, on how many rows are computed together, or on what was computed
+//! before: work is cut into pieces of fixed size, each output element is one chain of additions in a fixed order, and
+//! partial sums are added in the order of the pieces.
+#![allow(unsafe_code)]
+
+pub mod adamw;
+pub mod aligned;
+pub mod attention;
+pub mod cpu;
+pub mod cross_entropy;
+pub mod embedding;
+pub mod gemm;
+#[cfg(test)]
+pub(crate) mod gradient_check;
+mod math;
+pub mod norm;
+pub mod pool;
+pub mod qk_norm_rope;
+pub mod random;
+pub mod scalar;
+pub mod shared;
+pub mod swiglu;
+
+pub use aligned::AlignedBuf;
+pub use cpu::{Cpu, Isa};

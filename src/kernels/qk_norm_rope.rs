@@ -1,0 +1,254 @@
+//! QK-norm and rotary positions in one pass: each query and key head is RMS-normalised over its own width (as in
+//! Qwen3) and turned by its position (RoFormer, arXiv 2104.09864; half rotation).
+//!
+//! A row of `qkv` holds H query heads, KV key heads and KV value heads; values pass by untouched. The backward pass
+//! turns the gradient back (a rotation's transpose is its inverse) and goes through the norm.
+
+use super::cpu::{Cpu, Isa, for_each_isa};
+use super::norm::{ROWS_PER_TASK, add_partials, inverse_rms, row_backward};
+use super::shared::SharedSlice;
+
+/// Sines and cosines of every position: (T, D/2) each.
+#[derive(Debug, Clone)]
+pub struct RopeTable {
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+    half: usize,
+}
+
+impl RopeTable {
+    /// The table for positions `0..n_positions` of heads `head_dim` wide. Angles are computed in double precision.
+    pub fn new(n_positions: usize, head_dim: usize, theta: f32) -> RopeTable {
+        let half = head_dim / 2;
+        let angle = |i: usize| (i / half) as f64 / (theta as f64).powf((i % half) as f64 / half as f64);
+        let (sin, cos) = (0..n_positions * half).map(|i| angle(i).sin_cos()).map(|(s, c)| (s as f32, c as f32)).unzip();
+        RopeTable { cos, sin, half }
+    }
+
+    #[inline(always)]
+    fn at(&self, position: usize) -> (&[f32], &[f32]) {
+        let range = position * self.half..(position + 1) * self.half;
+        (&self.cos[range.clone()], &self.sin[range])
+    }
+}
+
+/// The heads in a row of `qkv`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads (H).
+    pub n_head: usize,
+    /// Key/value heads (KV).
+    pub n_kv_head: usize,
+    /// Width of a head (D).
+    pub head_dim: usize,
+}
+
+impl Heads {
+    /// Width of a row of q and k: (H + KV) * D.
+    pub fn qk_width(self) -> usize {
+        (self.n_head + self.n_kv_head) * self.head_dim
+    }
+
+    /// Width of a row of q, k and v: (H + 2 KV) * D.
+    pub fn qkv_width(self) -> usize {
+        (self.n_head + 2 * self.n_kv_head) * self.head_dim
+    }
+}
+
+/// The norm weights of the two kinds of heads.
+#[derive(Clone, Copy)]
+pub struct QkNorm<'a> {
+    /// For query heads: (D).
+    pub q: &'a [f32],
+    /// For key heads: (D).
+    pub k: &'a [f32],
+    /// Added to the mean square under the root.
+    pub eps: f32,
+}
+
+/// `qk` (N, (H+KV)*D) = norm and rotation of the first columns of `qkv` (N, (H+2KV)*D). Row n is at position
+/// `first_position + n % n_positions`: several sequences of `n_positions` rows each may lie under each other.
+pub fn qk_norm_rope(
+    cpu: &Cpu,
+    heads: Heads,
+    table: &RopeTable,
+    (first_position, n_positions): (usize, usize),
+    norm: QkNorm,
+    qkv: &[f32],
+    qk: &mut [f32],
+) {
+    let n_rows = qkv.len() / heads.qkv_width();
+    assert_eq!(qk.len(), n_rows * heads.qk_width(), "q and k of {n_rows} rows");
+    let (qk, isa) = (SharedSlice::new(qk), cpu.isa);
+    cpu.pool.for_pieces(n_rows, ROWS_PER_TASK, |_, rows| {
+        for row in rows {
+            let width = heads.qk_width();
+            // SAFETY: tasks have disjoint rows.
+            let out = unsafe { qk.range(row * width..(row + 1) * width) };
+            let row_in = &qkv[row * heads.qkv_width()..];
+            forward_row(isa, heads, table, first_position + row % n_positions, norm, &row_in[..width], out);
+        }
+    });
+}
+
+for_each_isa! {
+    fn forward_row(
+        heads: Heads,
+        table: &RopeTable,
+        position: usize,
+        norm: QkNorm<'_>,
+        row: &[f32],
+        out: &mut [f32],
+    ) {
+        let (d, half) = (heads.head_dim, heads.head_dim / 2);
+        let (cos, sin) = table.at(position);
+        for (h, (x, y)) in row.chunks_exact(d).zip(out.chunks_exact_mut(d)).enumerate() {
+            let weight = if h < heads.n_head { norm.q } else { norm.k };
+            let scale = inverse_rms(x, norm.eps);
+            let (w1, w2) = (&weight[..half], &weight[half..d]);
+            let (x1, x2) = (&x[..half], &x[half..d]);
+            let (y1, y2) = y.split_at_mut(half);
+            for i in 0..half {
+                let (a, b) = (x1[i] * scale * w1[i], x2[i] * scale * w2[i]);
+                y1[i] = a * cos[i] - b * sin[i];
+                y2[i] = a * sin[i] + b * cos[i];
+            }
+        }
+    }
+}
+
+/// The gradients of [`qk_norm_rope`] for sequences that begin at position 0: overwrites the q and k columns of `d_qkv`,
+/// adds to the norms' gradients, and destroys `d_qk`.
+pub fn qk_norm_rope_backward(
+    cpu: &Cpu,
+    heads: Heads,
+    table: &RopeTable,
+    n_positions: usize,
+    norm: QkNorm,
+    qkv: &[f32],
+    d_qk: &mut [f32],
+    d_qkv: &mut [f32],
+    (d_q_norm, d_k_norm): (&mut [f32], &mut [f32]),
+) {
+    let (d, n_rows) = (heads.head_dim, qkv.len() / heads.qkv_width());
+    assert_eq!((d_qk.len(), d_qkv.len()), (n_rows * heads.qk_width(), qkv.len()), "gradients of {n_rows} rows");
+    let mut partials = cpu.partials.borrow_mut();
+    let n_partials = n_rows.div_ceil(ROWS_PER_TASK);
+    let partials = partials.at_least(n_partials * 2 * d);
+    partials.fill(0.0);
+    {
+        let (d_qk, d_qkv, partials) = (SharedSlice::new(d_qk), SharedSlice::new(d_qkv), SharedSlice::new(partials));
+        let isa: Isa = cpu.isa;
+        cpu.pool.for_pieces(n_rows, ROWS_PER_TASK, |task, rows| {
+            // SAFETY: tasks have disjoint rows, and each its own partial sums: d for q before all of those for k.
+            let (d_q_norm, d_k_norm) = unsafe {
+                (
+                    partials.range(task * d..(task + 1) * d),
+                    partials.range((n_partials + task) * d..(n_partials + task + 1) * d),
+                )
+            };
+            for row in rows {
+                let (width, wide) = (heads.qk_width(), heads.qkv_width());
+                // SAFETY: as above.
+                let (d_qk, d_qkv) = unsafe {
+                    (d_qk.range(row * width..(row + 1) * width), d_qkv.range(row * wide..row * wide + width))
+                };
+                let x = &qkv[row * wide..row * wide + width];
+                backward_row(isa, heads, table, row % n_positions, norm, x, d_qk, d_qkv, d_q_norm, d_k_norm);
+            }
+        });
+    }
+    add_partials(&partials[..n_partials * d], d_q_norm);
+    add_partials(&partials[n_partials * d..n_partials * 2 * d], d_k_norm);
+}
+
+for_each_isa! {
+    fn backward_row(
+        heads: Heads,
+        table: &RopeTable,
+        position: usize,
+        norm: QkNorm<'_>,
+        x: &[f32],
+        dy: &mut [f32],
+        dx: &mut [f32],
+        d_q_norm: &mut [f32],
+        d_k_norm: &mut [f32],
+    ) {
+        let (d, half) = (heads.head_dim, heads.head_dim / 2);
+        let (cos, sin) = table.at(position);
+        for (h, (dy, dx)) in dy.chunks_exact_mut(d).zip(dx.chunks_exact_mut(d)).enumerate() {
+            let (dy1, dy2) = dy.split_at_mut(half);
+            for i in 0..half {
+                let (a, b) = (dy1[i], dy2[i]);
+                dy1[i] = a * cos[i] + b * sin[i];
+                dy2[i] = b * cos[i] - a * sin[i];
+            }
+            let x = &x[h * d..(h + 1) * d];
+            if h < heads.n_head {
+                row_backward(x, norm.q, norm.eps, dy, dx, d_q_norm, false);
+            } else {
+                row_backward(x, norm.k, norm.eps, dy, dx, d_k_norm, false);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gradient_check::{check, noise};
+    use super::super::scalar;
+    use super::*;
+
+    const HEADS: Heads = Heads { n_head: 4, n_kv_head: 2, head_dim: 6 };
+
+    #[test]
+    fn equals_the_specification_on_every_instruction_set() {
+        for isa in Isa::all() {
+            for head_dim in [2, 6, 32, 34] {
+                let heads = Heads { head_dim, ..HEADS };
+                let (n_rows, first) = (5, 3);
+                let table = RopeTable::new(n_rows + first, head_dim, 10_000.0);
+                let (qkv, wq, wk) = (noise(n_rows * heads.qkv_width(), 1), noise(head_dim, 2), noise(head_dim, 3));
+                let mut qk = vec![0.0; n_rows * heads.qk_width()];
+                let norm = QkNorm { q: &wq, k: &wk, eps: 1e-6 };
+                qk_norm_rope(&Cpu::with_isa(2, isa), heads, &table, (first, n_rows), norm, &qkv, &mut qk);
+                for row in 0..n_rows {
+                    for h in 0..heads.n_head + heads.n_kv_head {
+                        let x = &qkv[row * heads.qkv_width() + h * head_dim..][..head_dim];
+                        let normed = scalar::rms_norm(x, if h < heads.n_head { &wq } else { &wk }, 1e-6);
+                        let wanted = scalar::rope(&normed, first + row, 10_000.0);
+                        let found = &qk[row * heads.qk_width() + h * head_dim..][..head_dim];
+                        for (f, w) in found.iter().zip(&wanted) {
+                            assert!(
+                                (f - w).abs() < 1e-5 * (1.0 + w.abs()),
+                                "{} width {head_dim} row {row} head {h}",
+                                isa.name()
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let (n_rows, n_positions) = (70, 35);
+        let cpu = Cpu::new(2);
+        let table = RopeTable::new(n_positions, HEADS.head_dim, 100.0);
+        let (qkv, wq, wk) = (noise(n_rows * HEADS.qkv_width(), 1), noise(HEADS.head_dim, 2), noise(HEADS.head_dim, 3));
+        let dy = noise(n_rows * HEADS.qk_width(), 4);
+        let forward = |qkv: &[f32], q: &[f32], k: &[f32]| {
+            let mut qk = vec![0.0; n_rows * HEADS.qk_width()];
+            qk_norm_rope(&cpu, HEADS, &table, (0, n_positions), QkNorm { q, k, eps: 1e-6 }, qkv, &mut qk);
+            qk
+        };
+        let (mut dx, mut dq, mut dk) = (vec![0.0; qkv.len()], vec![0.0; HEADS.head_dim], vec![0.0; HEADS.head_dim]);
+        let norm = QkNorm { q: &wq, k: &wk, eps: 1e-6 };
+        let into = (&mut dq[..], &mut dk[..]);
+        qk_norm_rope_backward(&cpu, HEADS, &table, n_positions, norm, &qkv, &mut dy.clone(), &mut dx, into);
+        check("qkv", &qkv, &dx, &dy, |x| forward(x, &wq, &wk));
+        check("q norm", &wq, &dq, &dy, |w| forward(&qkv, w, &wk));
+        check("k norm", &wk, &dk, &dy, |w| forward(&qkv, &wq, w));
+    }
+}
