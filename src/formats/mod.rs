@@ -1,1 +1,5 @@
-//! (being written)
+//! File formats: bytes to checked values. Every length in a header is compared with the bytes that are there before it
+//! is believed.
+
+pub mod safetensors;
+pub mod token_shard;

@@ -112,6 +112,30 @@ pub fn attend_rows(
     }
 }
 
+/// [`attend_rows`] for all heads of a chunk of one sequence, a task for each query head: `qk` (N, (H+KV)*D) at positions
+/// from `first_position`, whose keys and values `caches` (one for each key/value head) already hold; `out` (N, H*D).
+pub fn cached_attention(
+    cpu: &Cpu,
+    heads: Heads,
+    caches: &[KvPanels],
+    first_position: usize,
+    qk: &[f32],
+    out: &mut [f32],
+) {
+    let (d, n_rows, width) = (heads.head_dim, qk.len() / heads.qk_width(), heads.n_head * heads.head_dim);
+    assert_eq!((caches.len(), out.len()), (heads.n_kv_head, n_rows * width), "caches and output of {n_rows} rows");
+    let (out, isa) = (SharedSlice::new(out), cpu.isa);
+    cpu.pool.run(heads.n_head, |head| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            // SAFETY: rows interleave with those of other heads, but this task writes only its own head's columns.
+            let out = unsafe { out.range(head * d..(n_rows - 1) * width + (head + 1) * d) };
+            let cache = &caches[head / (heads.n_head / heads.n_kv_head)];
+            let q = (&qk[head * d..], heads.qk_width());
+            attend_rows(isa, cache, q, first_position, n_rows, &mut scratch.scores, (out, width), None);
+        });
+    });
+}
+
 for_each_isa! {
     /// Turns the first `n` scores into probabilities and the rest into zeros; returns the logarithm of the sum of
     /// exponentials of the scaled scores.

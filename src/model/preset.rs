@@ -1,10 +1,9 @@
 //! Named sizes, from about one to thirty million weights, and which of them a corpus deserves.
 
 use super::Config;
-use clap::ValueEnum;
 
 /// A model size with a name. The weights are counted at a vocabulary fit for the size, with a tied head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// About 1 million weights: learns a style in a minute or two.
     Nano,
@@ -17,6 +16,14 @@ pub enum Preset {
 }
 
 impl Preset {
+    /// All presets, the smallest first.
+    pub const ALL: [Preset; 4] = [Preset::Nano, Preset::Tiny, Preset::Small, Preset::Base];
+
+    /// The preset of that name.
+    pub fn named(name: &str) -> Option<Preset> {
+        Preset::ALL.into_iter().find(|preset| preset.name() == name)
+    }
+
     /// The shape of this preset for a vocabulary of `vocab_size` entries and a context of `block_size` tokens.
     ///
     /// Heads are 32 to 64 wide and the feed-forward layer is 8/3 of the width, rounded to 64 (SwiGLU's usual ratio,

@@ -1,1 +1,21 @@
-//! (being written)
+//! Learning: the network's forward and backward passes, the optimizer and its schedule, the loop, and what it reports.
+//!
+//! Read in this order: [`network`] (the arithmetic), [`optimizer`] and [`schedule`], [`trainer`] (the loop),
+//! [`evaluate`] and [`baselines`] (how good it is), [`plan`] (what a corpus deserves), then the reports.
+
+mod activations;
+pub mod baselines;
+pub mod bench;
+pub mod card;
+pub mod evaluate;
+pub mod network;
+pub mod observer;
+pub mod optimizer;
+pub mod plan;
+pub mod plot;
+pub mod run;
+pub mod run_log;
+pub mod schedule;
+pub mod settings;
+pub mod trainer;
+pub mod words;

@@ -1,0 +1,122 @@
+//! `run.json`: how a model came to be.
+//!
+//! Every field has a default, so that a file written by an older version, or with fields that a newer one added, loads.
+
+use crate::model::Config;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What a training run was given, and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Manifest {
+    /// The version of siskin that trained the model.
+    pub siskin_version: String,
+    /// The run's name.
+    pub name: String,
+    /// The corpus report: files with hashes, documents, bytes, split.
+    pub corpus: Value,
+    /// BLAKE3 of `tokenizer.json`, in hexadecimal.
+    pub tokenizer_hash: String,
+    /// The model's shape.
+    pub config: Config,
+    /// Trainable weights.
+    pub n_params: u64,
+    /// The training settings: batch, rates, schedule, patience.
+    pub settings: Value,
+    /// The seed of weights, batches and samples.
+    pub seed: u64,
+    /// The processor's name.
+    pub cpu: String,
+    /// The instruction set that the kernels used.
+    pub instruction_set: String,
+    /// Worker threads.
+    pub n_threads: usize,
+    /// Seconds of training, over all resumed parts.
+    pub wall_s: f64,
+    /// Optimizer steps taken.
+    pub n_steps: u64,
+    /// Training tokens seen, repeats included.
+    pub n_tokens_seen: u64,
+    /// Held-out bits per byte of the saved weights.
+    pub bits_per_byte: Option<f64>,
+    /// Standard error of `bits_per_byte`.
+    pub bits_per_byte_error: Option<f64>,
+    /// Held-out bits per byte of simpler methods, by name.
+    pub baselines: BTreeMap<String, f64>,
+    /// Whether the corpus held dialogues, so that the model answers instead of continuing.
+    pub trained_on_messages: bool,
+    /// Whether the run came to its end, as opposed to being interrupted.
+    pub finished: bool,
+}
+
+impl Default for Manifest {
+    fn default() -> Manifest {
+        Manifest {
+            siskin_version: String::new(),
+            name: String::new(),
+            corpus: Value::Null,
+            tokenizer_hash: String::new(),
+            config: no_shape(),
+            n_params: 0,
+            settings: Value::Null,
+            seed: 0,
+            cpu: String::new(),
+            instruction_set: String::new(),
+            n_threads: 0,
+            wall_s: 0.0,
+            n_steps: 0,
+            n_tokens_seen: 0,
+            bits_per_byte: None,
+            bits_per_byte_error: None,
+            baselines: BTreeMap::new(),
+            trained_on_messages: false,
+            finished: false,
+        }
+    }
+}
+
+/// The shape in a manifest that does not say one: nothing of everything, which no model can be mistaken for.
+fn no_shape() -> Config {
+    Config {
+        n_layer: 0,
+        n_head: 0,
+        n_kv_head: 0,
+        n_embd: 0,
+        head_dim: 0,
+        n_ffn: 0,
+        vocab_size: 0,
+        block_size: 0,
+        rope_theta: 0.0,
+        norm_eps: 0.0,
+        tied: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Preset;
+
+    #[test]
+    fn a_manifest_round_trips() {
+        let manifest = Manifest {
+            name: "fables".to_owned(),
+            config: Preset::Nano.config(512, 64),
+            seed: u64::MAX,
+            bits_per_byte: Some(1.0625),
+            baselines: BTreeMap::from([("xz".to_owned(), 2.5)]),
+            ..Manifest::default()
+        };
+        let text = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
+    }
+
+    #[test]
+    fn files_of_older_and_newer_versions_load() {
+        for text in ["{}", r#"{"name":"x","added_later":[1]}"#] {
+            assert!(serde_json::from_str::<Manifest>(text).is_ok(), "{text}");
+        }
+    }
+}

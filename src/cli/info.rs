@@ -1,0 +1,179 @@
+//! `siskin info`: what a model directory holds and how it came to be.
+
+use super::Exit;
+use crate::checkpoint::{Manifest, ModelDir, RUNS, Summary, resolve};
+use anyhow::Result;
+use indicatif::{DecimalBytes, HumanCount, HumanDuration};
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+/// Describe a model: size, shape, tokenizer, how it was trained, how well it predicts
+#[derive(Debug, clap::Args)]
+pub(super) struct InfoArgs {
+    /// A model directory, a run's name, or hf:owner/name; the newest run if left out
+    pub model: Option<String>,
+    /// Print one JSON object instead
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Prints the description to standard output.
+pub(super) fn run(args: InfoArgs) -> Result<Exit> {
+    let dir = ModelDir::open(resolve(args.model.as_deref(), Path::new(RUNS))?)?;
+    let summary = Summary::of(&dir)?;
+    let text = if args.json { serde_json::to_string_pretty(&summary)? + "\n" } else { describe(&summary) };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads the other end of the pipe has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Done),
+        written => Ok(written.map(|()| Exit::Done)?),
+    }
+}
+
+/// The description for a person: a label, then what there is to say, line by line.
+fn describe(summary: &Summary) -> String {
+    let mut page = Page(format!("{}  ({})\n\n", plain(&summary.name), plain(&summary.path)));
+    let config = &summary.config;
+    let head = if config.tied { "the embedding" } else { "its own matrix" };
+    page.line("Weights", format!("{} ({} on disk)", HumanCount(summary.n_params), DecimalBytes(summary.n_bytes)));
+    page.line("Shape", format!("{} layers, {} wide, feed-forward {}", config.n_layer, config.n_embd, config.n_ffn));
+    page.line(
+        "",
+        format!(
+            "{} heads of {} over {} key/value heads, output head: {head}",
+            config.n_head, config.head_dim, config.n_kv_head
+        ),
+    );
+    page.line("Context", format!("{} tokens", HumanCount(config.block_size as u64)));
+    let special = &summary.tokenizer.special_tokens;
+    page.line(
+        "Vocabulary",
+        format!("{} entries, {} of them special", HumanCount(summary.tokenizer.vocab_size as u64), special.len()),
+    );
+    for names in special.chunks(4) {
+        page.line("", plain(&names.join(" ")));
+    }
+    page.0.push('\n');
+    match &summary.training {
+        Some(manifest) => training(&mut page, summary, manifest),
+        None => page.line("Trained", "elsewhere (there is no run.json)".to_owned()),
+    }
+    page.0.push('\n');
+    let width = summary.files.iter().map(|file| plain(&file.name).chars().count()).max().unwrap_or(0);
+    for (i, file) in summary.files.iter().enumerate() {
+        let size = DecimalBytes(file.n_bytes).to_string();
+        page.line(if i == 0 { "Files" } else { "" }, format!("{:<width$}  {size:>10}", plain(&file.name)));
+    }
+    page.0
+}
+
+fn training(page: &mut Page, summary: &Summary, manifest: &Manifest) {
+    page.line("Trained on", corpus(manifest));
+    let time = HumanDuration(Duration::from_secs_f64(manifest.wall_s.clamp(0.0, 1e9)));
+    page.line(
+        "",
+        format!("{} steps, {} tokens, {time}", HumanCount(manifest.n_steps), HumanCount(manifest.n_tokens_seen)),
+    );
+    if !manifest.finished {
+        let how = if summary.can_resume {
+            format!("; `siskin train --resume {}` continues", plain(&summary.name))
+        } else {
+            String::new()
+        };
+        page.line("", format!("not finished{how}"));
+    }
+    page.line("Seed", manifest.seed.to_string());
+    page.line(
+        "Processor",
+        format!("{} ({}, threads: {})", plain(&manifest.cpu), plain(&manifest.instruction_set), manifest.n_threads),
+    );
+    page.line("By", format!("siskin {}", plain(&manifest.siskin_version)));
+    page.0.push('\n');
+    let Some(bits) = summary.bits_per_byte else { return page.line("Held out", "not measured yet".to_owned()) };
+    let error = summary.bits_per_byte_error.map(|error| format!(" (standard error {error:.3})")).unwrap_or_default();
+    page.line("Held out", format!("{bits:.3} bits per byte{error}"));
+    for (name, bits) in &summary.baselines {
+        page.line("", format!("{bits:.3} by {}", plain(name)));
+    }
+}
+
+/// What the corpus report says; absent numbers are left out, because the report is another version's business.
+fn corpus(manifest: &Manifest) -> String {
+    let number = |key: &str| manifest.corpus[key].as_u64();
+    let mut words = Vec::new();
+    words.extend(number("n_documents").map(|n| format!("{} documents", HumanCount(n))));
+    words.extend(number("n_bytes").map(|n| DecimalBytes(n).to_string()));
+    if let (Some(valid), Some(train)) = (number("n_valid_bytes"), number("n_train_bytes")) {
+        let share = 100.0 * valid as f64 / (valid as f64 + train as f64).max(1.0);
+        words.push(format!("{share:.1} % held out"));
+    }
+    words.extend(manifest.trained_on_messages.then(|| "with dialogues".to_owned()));
+    if words.is_empty() { "a corpus that run.json does not describe".to_owned() } else { words.join(", ") }
+}
+
+/// Text from a file with control characters written out, so that it cannot command the terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, label: &str, text: String) {
+        writeln!(self.0, "  {label:<12}{text}").expect("writing to a string cannot fail");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{FileSize, TokenizerSummary};
+    use crate::model::Preset;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    fn summary(training: Option<Manifest>) -> Summary {
+        let config = Preset::Nano.config(1024, 256);
+        Summary {
+            name: "fables\u{1b}[2J".to_owned(),
+            path: "runs/fables".to_owned(),
+            n_params: config.n_params() as u64,
+            n_bytes: 4_200_000,
+            config,
+            tokenizer: TokenizerSummary { vocab_size: 1024, special_tokens: vec!["<|endoftext|>".to_owned()] },
+            bits_per_byte: training.as_ref().map(|_| 1.25),
+            bits_per_byte_error: None,
+            baselines: BTreeMap::from([("xz".to_owned(), 2.5)]),
+            training,
+            can_resume: true,
+            files: vec![FileSize { name: "model.safetensors".to_owned(), n_bytes: 4_194_304 }],
+        }
+    }
+
+    #[test]
+    fn the_description_says_what_a_person_asks_and_nothing_to_the_terminal() {
+        let corpus =
+            json!({"n_documents": 1200, "n_bytes": 1_000_000, "n_valid_bytes": 50_000, "n_train_bytes": 950_000});
+        let manifest = Manifest { corpus, n_steps: 2400, wall_s: 120.0, seed: 7, ..Manifest::default() };
+        let text = describe(&summary(Some(manifest)));
+        for words in [
+            "1,200 documents, 1.00 MB, 5.0 % held out",
+            "2,400 steps",
+            "2 minutes",
+            "1.250 bits per byte",
+            "2.500 by xz",
+            "--resume",
+            "4.19 MB",
+        ] {
+            assert!(text.contains(words), "{words:?} is not in\n{text}");
+        }
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_model_from_elsewhere_is_described_too() {
+        assert!(describe(&summary(None)).contains("elsewhere"));
+        assert!(describe(&summary(Some(Manifest::default()))).contains("does not describe"));
+    }
+}

@@ -1,0 +1,286 @@
+//! Prefill and decode of the Qwen3 shape on packed `f32` weights.
+//!
+//! One code path serves one token and many: kernels give a row the same bits whatever rows are computed with it, so the
+//! logits do not depend on how a prompt is cut into chunks or on what the cache held before.
+
+use super::LanguageModel;
+use crate::kernels::Cpu;
+use crate::kernels::attention::{KvPanels, cached_attention};
+use crate::kernels::embedding::gather;
+use crate::kernels::gemm::{Matrix, PackedMatrix, Start, gemm_packed};
+use crate::kernels::norm::rms_norm;
+use crate::kernels::qk_norm_rope::{Heads, QkNorm, RopeTable, qk_norm_rope};
+use crate::kernels::swiglu::swiglu;
+use crate::model::{Config, Layout};
+use anyhow::{Result, ensure};
+
+/// Prompt tokens computed together: enough rows to use each packed weight well, few enough to keep buffers in the cache.
+const CHUNK: usize = 64;
+
+/// A model ready to run.
+pub struct Engine {
+    cpu: Cpu,
+    config: Config,
+    heads: Heads,
+    rope: RopeTable,
+    embedding: Vec<f32>,
+    layers: Vec<EngineLayer>,
+    final_norm: Vec<f32>,
+    head: PackedMatrix,
+    context_len: usize,
+    n_cached: usize,
+    buffers: Buffers,
+    logits: Vec<f32>,
+}
+
+/// One block: packed matrices, norms, and a cache for each key/value head.
+struct EngineLayer {
+    attn_norm: Vec<f32>,
+    qkv: PackedMatrix,
+    q_norm: Vec<f32>,
+    k_norm: Vec<f32>,
+    o: PackedMatrix,
+    ffn_norm: Vec<f32>,
+    gate_up: PackedMatrix,
+    down: PackedMatrix,
+    cache: Vec<KvPanels>,
+}
+
+/// Rows of the chunk under way, allocated once.
+struct Buffers {
+    residual: Vec<f32>,
+    middle: Vec<f32>,
+    normed: Vec<f32>,
+    qkv: Vec<f32>,
+    qk: Vec<f32>,
+    attention: Vec<f32>,
+    gate_up: Vec<f32>,
+    hidden: Vec<f32>,
+}
+
+impl Engine {
+    /// Packs `weights` (in the order of [`Layout`]) for a cache of `context_len` tokens on `n_threads` threads.
+    pub fn new(config: &Config, weights: &[f32], context_len: usize, n_threads: usize) -> Result<Engine> {
+        config.validate()?;
+        let layout = Layout::new(config);
+        ensure!(
+            weights.len() == layout.n_elements,
+            "{} weights given, but this shape has {}",
+            weights.len(),
+            layout.n_elements
+        );
+        ensure!(
+            (1..=config.block_size).contains(&context_len),
+            "a context of {context_len} tokens was asked for, but this model was trained for 1 to {}",
+            config.block_size
+        );
+        let cpu = Cpu::new(n_threads);
+        let pack = |range: &std::ops::Range<usize>, n_in: usize| {
+            let weights = &weights[range.clone()];
+            let mut packed = PackedMatrix::default();
+            packed.pack(&cpu, Matrix::new(weights, weights.len() / n_in, n_in).transposed());
+            packed
+        };
+        let copy = |range: &std::ops::Range<usize>| weights[range.clone()].to_vec();
+        let layers = layout
+            .layers
+            .iter()
+            .map(|l| EngineLayer {
+                attn_norm: copy(&l.attn_norm),
+                qkv: pack(&l.qkv, config.n_embd),
+                q_norm: copy(&l.q_norm),
+                k_norm: copy(&l.k_norm),
+                o: pack(&l.o, config.q_dim()),
+                ffn_norm: copy(&l.ffn_norm),
+                gate_up: pack(&l.gate_up, config.n_embd),
+                down: pack(&l.down, config.n_ffn),
+                cache: vec![KvPanels::new(context_len, config.head_dim); config.n_kv_head],
+            })
+            .collect();
+        let head = pack(&layout.head, config.n_embd);
+        let heads = Heads { n_head: config.n_head, n_kv_head: config.n_kv_head, head_dim: config.head_dim };
+        Ok(Engine {
+            heads,
+            rope: RopeTable::new(context_len, config.head_dim, config.rope_theta),
+            embedding: copy(&layout.embed),
+            layers,
+            final_norm: copy(&layout.final_norm),
+            head,
+            context_len,
+            n_cached: 0,
+            buffers: Buffers::new(config, heads, CHUNK.min(context_len)),
+            logits: vec![0.0; config.vocab_size],
+            config: config.clone(),
+            cpu,
+        })
+    }
+
+    /// Reads one chunk; `with_logits` for the last one.
+    fn chunk(&mut self, ids: &[u32], with_logits: bool) {
+        let (n, c) = (ids.len(), self.config.n_embd);
+        gather(&self.cpu, &self.embedding, ids, &mut self.buffers.residual[..n * c]);
+        for l in 0..self.layers.len() {
+            self.attention(l, n);
+            self.ffn(l, n);
+        }
+        self.n_cached += n;
+        if with_logits {
+            let last = &self.buffers.residual[(n - 1) * c..n * c];
+            let normed = &mut self.buffers.normed[..c];
+            rms_norm(&self.cpu, last, &self.final_norm, self.config.norm_eps, normed);
+            gemm_packed(&self.cpu, Matrix::new(normed, 1, c), &self.head, &mut self.logits, Start::Zero); // (1, V)
+        }
+    }
+
+    /// middle = residual + attention(norm(residual)) · Wo^T
+    fn attention(&mut self, l: usize, n: usize) {
+        let (cpu, heads, layer, b) = (&self.cpu, self.heads, &mut self.layers[l], &mut self.buffers);
+        let (c, width, eps) = (self.config.n_embd, heads.n_head * heads.head_dim, self.config.norm_eps);
+        let (residual, normed) = (&b.residual[..n * c], &mut b.normed[..n * c]);
+        let (qkv, qk) = (&mut b.qkv[..n * heads.qkv_width()], &mut b.qk[..n * heads.qk_width()]);
+        let out = &mut b.attention[..n * width];
+        rms_norm(cpu, residual, &layer.attn_norm, eps, normed);
+        gemm_packed(cpu, Matrix::new(normed, n, c), &layer.qkv, qkv, Start::Zero); // (N, (H+2KV)*D)
+        let norm = QkNorm { q: &layer.q_norm, k: &layer.k_norm, eps };
+        // As many positions as rows fit: the chunk is one sequence that begins where the cache ends.
+        qk_norm_rope(cpu, heads, &self.rope, (self.n_cached, n), norm, qkv, qk);
+        for (head, cache) in layer.cache.iter_mut().enumerate() {
+            store(cache, heads, head, self.n_cached, qk, qkv);
+        }
+        cached_attention(cpu, heads, &layer.cache, self.n_cached, qk, out); // (N, H*D)
+        gemm_packed(cpu, Matrix::new(out, n, width), &layer.o, &mut b.middle[..n * c], Start::From(residual)); // (N, C)
+    }
+
+    /// residual = middle + swiglu(norm(middle) · Wgu^T) · Wdown^T
+    fn ffn(&mut self, l: usize, n: usize) {
+        let (cpu, layer, b) = (&self.cpu, &self.layers[l], &mut self.buffers);
+        let (c, f) = (self.config.n_embd, self.config.n_ffn);
+        let (middle, normed) = (&b.middle[..n * c], &mut b.normed[..n * c]);
+        let (gate_up, hidden) = (&mut b.gate_up[..n * 2 * f], &mut b.hidden[..n * f]);
+        rms_norm(cpu, middle, &layer.ffn_norm, self.config.norm_eps, normed);
+        gemm_packed(cpu, Matrix::new(normed, n, c), &layer.gate_up, gate_up, Start::Zero); // (N, 2F)
+        swiglu(cpu, f, gate_up, hidden); // (N, F)
+        gemm_packed(cpu, Matrix::new(hidden, n, f), &layer.down, &mut b.residual[..n * c], Start::From(middle)); // (N, C)
+    }
+}
+
+impl LanguageModel for Engine {
+    fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn context_len(&self) -> usize {
+        self.context_len
+    }
+
+    fn n_cached(&self) -> usize {
+        self.n_cached
+    }
+
+    fn truncate(&mut self, n_tokens: usize) {
+        self.n_cached = self.n_cached.min(n_tokens);
+    }
+
+    fn feed(&mut self, ids: &[u32]) -> &[f32] {
+        assert!(!ids.is_empty() && self.n_cached + ids.len() <= self.context_len, "{} ids do not fit", ids.len());
+        let n_chunks = ids.len().div_ceil(CHUNK);
+        for (i, chunk) in ids.chunks(CHUNK).enumerate() {
+            self.chunk(chunk, i + 1 == n_chunks);
+        }
+        &self.logits
+    }
+}
+
+impl Buffers {
+    fn new(config: &Config, heads: Heads, n_rows: usize) -> Buffers {
+        let rows = |width: usize| vec![0.0; n_rows * width];
+        Buffers {
+            residual: rows(config.n_embd),
+            middle: rows(config.n_embd),
+            normed: rows(config.n_embd),
+            qkv: rows(heads.qkv_width()),
+            qk: rows(heads.qk_width()),
+            attention: rows(config.q_dim()),
+            gate_up: rows(2 * config.n_ffn),
+            hidden: rows(config.n_ffn),
+        }
+    }
+}
+
+/// Stores the keys and values of a chunk for one key/value head.
+fn store(cache: &mut KvPanels, heads: Heads, head: usize, first: usize, qk: &[f32], qkv: &[f32]) {
+    let d = heads.head_dim;
+    for (r, (qk, qkv)) in qk.chunks_exact(heads.qk_width()).zip(qkv.chunks_exact(heads.qkv_width())).enumerate() {
+        let key = &qk[(heads.n_head + head) * d..][..d];
+        let value = &qkv[(heads.n_head + heads.n_kv_head + head) * d..][..d];
+        cache.store(first + r, key, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::initial_weights;
+
+    fn config() -> Config {
+        Config {
+            n_layer: 2,
+            n_head: 4,
+            n_kv_head: 2,
+            n_embd: 48,
+            head_dim: 12,
+            n_ffn: 80,
+            vocab_size: 50,
+            block_size: 160,
+            rope_theta: 10_000.0,
+            norm_eps: 1e-6,
+            tied: true,
+        }
+    }
+
+    fn engine(n_threads: usize) -> Engine {
+        let weights: Vec<f32> = initial_weights(&config(), 3).iter().map(|w| w * 5.0).collect();
+        Engine::new(&config(), &weights, 160, n_threads).unwrap()
+    }
+
+    fn ids() -> Vec<u32> {
+        (0..150u32).map(|i| i * i * 7 % 50).collect()
+    }
+
+    #[test]
+    fn logits_have_the_same_bits_for_any_chunking_threads_and_history() {
+        let ids = ids();
+        let whole = engine(1).feed(&ids).to_vec();
+        for n_threads in [1, 2] {
+            for chunk in [1, 3, 64, 100] {
+                let mut engine = engine(n_threads);
+                engine.feed(&ids[20..90]);
+                engine.truncate(0);
+                let (last, first) =
+                    ids.chunks(chunk).collect::<Vec<_>>().split_last().map(|(l, f)| (*l, f.to_vec())).unwrap();
+                first.iter().for_each(|chunk| {
+                    engine.feed(chunk);
+                });
+                assert_eq!(engine.feed(last), whole, "{n_threads} threads, chunks of {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_truncated_cache_forgets_what_came_after() {
+        let mut engine = engine(1);
+        let wanted = engine.feed(&[1, 2, 3, 4]).to_vec();
+        engine.truncate(2);
+        engine.feed(&[9, 9, 9]);
+        engine.truncate(2);
+        assert_eq!(engine.feed(&[3, 4]), wanted);
+    }
+
+    #[test]
+    fn a_wrong_number_of_weights_or_context_is_an_error() {
+        assert!(Engine::new(&config(), &[0.0; 3], 10, 1).is_err());
+        let weights = initial_weights(&config(), 3);
+        let message = Engine::new(&config(), &weights, 161, 1).err().expect("too long").to_string();
+        assert!(message.contains("161") && message.contains("160"), "{message}");
+    }
+}

@@ -1,0 +1,315 @@
+//! The network in training: forward and backward, written by hand over one block each of weights, gradients and
+//! activations. The backward pass stands below the forward pass, step for step in reverse.
+//!
+//! Shapes: N = B * T rows, C width, F feed-forward width, V vocabulary; weights are (out, in), so a linear layer is
+//! y = x · W^T, its gradients dx = dy · W and dW = dy^T · x.
+
+use super::activations::{Activations, Sizes, heads};
+use crate::kernels::attention::{causal_attention, causal_attention_backward};
+use crate::kernels::cross_entropy::{IGNORED, cross_entropy};
+use crate::kernels::embedding::{gather, scatter_add};
+use crate::kernels::gemm::{Matrix, PackedMatrix, Start, gemm, gemm_packed};
+use crate::kernels::norm::{rms_norm, rms_norm_backward};
+use crate::kernels::qk_norm_rope::{QkNorm, RopeTable, qk_norm_rope, qk_norm_rope_backward};
+use crate::kernels::swiglu::{swiglu, swiglu_backward};
+use crate::kernels::{AlignedBuf, Cpu};
+use crate::model::{Config, Layer, Layout};
+use std::ops::Range;
+
+/// A batch of sequences: `ids` and `targets` are (B, T); a target of [`IGNORED`] does not count.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// Token ids.
+    pub ids: &'a [u32],
+    /// The token that follows each id.
+    pub targets: &'a [u32],
+    /// Length of a sequence (T).
+    pub n_positions: usize,
+}
+
+/// A model's weights and gradients with the memory to run it on batches of up to a given size.
+pub struct Network {
+    config: Config,
+    layout: Layout,
+    /// All weights, in the order of the layout.
+    pub weights: AlignedBuf,
+    /// Gradients of the weights, in the same order.
+    pub gradients: AlignedBuf,
+    sizes: Sizes,
+    block: AlignedBuf,
+    rope: RopeTable,
+    /// The head, packed once a pass since it is applied to one group of rows after another.
+    head: PackedMatrix,
+    head_transposed: PackedMatrix,
+}
+
+impl Network {
+    /// A network with `weights` for batches of up to `max_rows` = B * T rows.
+    pub fn new(config: &Config, weights: &[f32], max_rows: usize) -> Network {
+        let layout = Layout::new(config);
+        assert_eq!(weights.len(), layout.n_elements, "weights for this configuration");
+        let sizes = Sizes::new(config, max_rows);
+        Network {
+            weights: AlignedBuf::from(weights),
+            gradients: AlignedBuf::zeros(layout.n_elements),
+            block: AlignedBuf::zeros(Activations::n_elements(&sizes)),
+            rope: RopeTable::new(config.block_size, config.head_dim, config.rope_theta),
+            head: PackedMatrix::default(),
+            head_transposed: PackedMatrix::default(),
+            config: config.clone(),
+            layout,
+            sizes,
+        }
+    }
+
+    /// The places of all tensors.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The shape of the model.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What an optimizer needs: the places of all tensors, their weights and their gradients.
+    pub fn parts(&mut self) -> (&Layout, &mut [f32], &[f32]) {
+        (&self.layout, &mut self.weights, &self.gradients)
+    }
+
+    /// Bytes of weights, gradients and activations.
+    pub fn n_bytes(&self) -> usize {
+        4 * (self.weights.len() + self.gradients.len() + self.block.len())
+    }
+
+    /// The cross-entropy of each row in nats (0 where ignored).
+    pub fn nats(&mut self, cpu: &Cpu, batch: Batch) -> &[f32] {
+        let n = batch.ids.len();
+        let (mut pass, mut a) = self.pass(cpu, batch);
+        pass.forward(&mut a);
+        pass.head(&mut a, None);
+        let Activations { nats, .. } = a;
+        &nats[..n]
+    }
+
+    /// The mean cross-entropy over the rows that count, in nats; adds its gradients to [`Network::gradients`].
+    pub fn loss_and_gradients(&mut self, cpu: &Cpu, batch: Batch) -> f64 {
+        let n_counted = batch.targets.iter().filter(|&&t| t != IGNORED).count().max(1);
+        let (mut pass, mut a) = self.pass(cpu, batch);
+        pass.forward(&mut a);
+        pass.head(&mut a, Some(1.0 / n_counted as f32));
+        pass.backward(&mut a);
+        a.nats[..batch.ids.len()].iter().map(|&n| n as f64).sum::<f64>() / n_counted as f64
+    }
+
+    fn pass<'s: 'p, 'p>(&'s mut self, cpu: &'p Cpu, batch: Batch<'p>) -> (Pass<'p>, Activations<'s>) {
+        let n = batch.ids.len();
+        assert!(n <= self.sizes.n_rows, "a batch of {n} rows in memory for {}", self.sizes.n_rows);
+        assert!(
+            batch.targets.len() == n && n.is_multiple_of(batch.n_positions),
+            "{n} ids in sequences of {}",
+            batch.n_positions
+        );
+        assert!(
+            batch.n_positions <= self.config.block_size,
+            "{} positions of {}",
+            batch.n_positions,
+            self.config.block_size
+        );
+        let pass = Pass {
+            cpu,
+            batch,
+            config: &self.config,
+            layout: &self.layout,
+            weights: &self.weights,
+            gradients: &mut self.gradients,
+            rope: &self.rope,
+            head: &mut self.head,
+            head_transposed: &mut self.head_transposed,
+            head_rows: self.sizes.head_rows,
+        };
+        (pass, Activations::carve(&mut self.block, &self.sizes))
+    }
+}
+
+/// One forward (and backward) pass over one batch.
+struct Pass<'a> {
+    cpu: &'a Cpu,
+    batch: Batch<'a>,
+    config: &'a Config,
+    layout: &'a Layout,
+    weights: &'a [f32],
+    gradients: &'a mut [f32],
+    rope: &'a RopeTable,
+    head: &'a mut PackedMatrix,
+    head_transposed: &'a mut PackedMatrix,
+    head_rows: usize,
+}
+
+impl Pass<'_> {
+    fn n_rows(&self) -> usize {
+        self.batch.ids.len()
+    }
+
+    /// Ids to the residual stream that leaves the last layer.
+    fn forward(&mut self, a: &mut Activations) {
+        let n = self.n_rows();
+        let embedding = &self.weights[self.layout.embed.clone()];
+        gather(self.cpu, embedding, self.batch.ids, &mut a.residual[0][..n * self.config.n_embd]); // (N, C)
+        for l in 0..self.config.n_layer {
+            self.attention_forward(l, a);
+            self.ffn_forward(l, a);
+        }
+    }
+
+    /// middle = residual + attention(norm(residual)) · Wo^T
+    fn attention_forward(&self, l: usize, a: &mut Activations) {
+        let (n, cpu, layer, heads) = (self.n_rows(), self.cpu, &self.layout.layers[l], heads(self.config));
+        let (c, width) = (self.config.n_embd, heads.n_head * heads.head_dim);
+        let residual = &a.residual[l][..n * c];
+        let normed = &mut a.normed[..n * c];
+        let (qkv, qk) = (&mut a.qkv[l][..n * heads.qkv_width()], &mut a.qk[l][..n * heads.qk_width()]);
+        let attention = &mut a.attention[l][..n * width];
+        rms_norm(cpu, residual, &self.weights[layer.attn_norm.clone()], self.config.norm_eps, normed);
+        self.linear(normed, &layer.qkv, qkv, Start::Zero); // (N, (H+2KV)*D)
+        qk_norm_rope(cpu, heads, self.rope, (0, self.batch.n_positions), self.qk_norm(layer), qkv, qk);
+        let log_sums = &mut a.log_sums[l][..n * heads.n_head];
+        causal_attention(cpu, heads, self.batch.n_positions, qk, qkv, attention, log_sums); // (N, H*D)
+        self.linear(attention, &layer.o, &mut a.middle[l][..n * c], Start::From(residual)); // (N, C)
+    }
+
+    /// next residual = middle + swiglu(norm(middle) · Wgu^T) · Wdown^T
+    fn ffn_forward(&self, l: usize, a: &mut Activations) {
+        let (n, c, f, layer) = (self.n_rows(), self.config.n_embd, self.config.n_ffn, &self.layout.layers[l]);
+        let middle = &a.middle[l][..n * c];
+        let (normed, hidden) = (&mut a.normed[..n * c], &mut a.hidden[..n * f]);
+        let gate_up = &mut a.gate_up[l][..n * 2 * f];
+        rms_norm(self.cpu, middle, &self.weights[layer.ffn_norm.clone()], self.config.norm_eps, normed);
+        self.linear(normed, &layer.gate_up, gate_up, Start::Zero); // (N, 2F)
+        swiglu(self.cpu, f, gate_up, hidden); // (N, F)
+        self.linear(hidden, &layer.down, &mut a.residual[l + 1][..n * c], Start::From(middle)); // (N, C)
+    }
+
+    /// Last norm, logits and cross-entropy, some rows at a time so that N x V logits are never held.
+    ///
+    /// With `scale`, also the backward pass through all three: `d_residual` receives the gradient of `scale` times the
+    /// sum of cross-entropies.
+    fn head(&mut self, a: &mut Activations, scale: Option<f32>) {
+        let (n, cpu, c, v) = (self.n_rows(), self.cpu, self.config.n_embd, self.config.vocab_size);
+        let residual = &a.residual[self.config.n_layer][..n * c];
+        let norm_weight = &self.weights[self.layout.final_norm.clone()];
+        let normed = &mut a.normed[..n * c];
+        rms_norm(cpu, residual, norm_weight, self.config.norm_eps, normed); // (N, C)
+        let weight = Matrix::new(&self.weights[self.layout.head.clone()], v, c);
+        self.head.pack(cpu, weight.transposed());
+        if scale.is_some() {
+            self.head_transposed.pack(cpu, weight);
+        }
+        for first in (0..n).step_by(self.head_rows) {
+            let rows = first..(first + self.head_rows).min(n);
+            let m = rows.len();
+            let x = &normed[rows.start * c..rows.end * c];
+            let logits = &mut a.logits[..m * v];
+            gemm_packed(cpu, Matrix::new(x, m, c), self.head, logits, Start::Zero); // (m, V)
+            let (targets, nats) = (&self.batch.targets[rows.clone()], &mut a.nats[rows.clone()]);
+            cross_entropy(cpu, logits, targets, scale.unwrap_or(1.0), nats);
+            if scale.is_some() {
+                let d_logits = Matrix::new(logits, m, v);
+                let dx = &mut a.d_normed[rows.start * c..rows.end * c];
+                gemm_packed(cpu, d_logits, self.head_transposed, dx, Start::Zero); // (m, C)
+                let d_weight = &mut self.gradients[self.layout.head.clone()];
+                gemm(cpu, d_logits.transposed(), Matrix::new(x, m, c), d_weight, Start::Accumulate); // (V, C)
+            }
+        }
+        if scale.is_some() {
+            let (dy, dx) = (&a.d_normed[..n * c], &mut a.d_residual[..n * c]);
+            dx.fill(0.0);
+            let d_weight = &mut self.gradients[self.layout.final_norm.clone()];
+            rms_norm_backward(cpu, residual, norm_weight, self.config.norm_eps, dy, dx, d_weight);
+        }
+    }
+
+    /// From the gradient of the last residual stream to the gradients of all weights.
+    fn backward(&mut self, a: &mut Activations) {
+        for l in (0..self.config.n_layer).rev() {
+            self.ffn_backward(l, a);
+            self.attention_backward(l, a);
+        }
+        let dx = &a.d_residual[..self.n_rows() * self.config.n_embd];
+        scatter_add(self.cpu, self.batch.ids, dx, &mut self.gradients[self.layout.embed.clone()]);
+    }
+
+    fn ffn_backward(&mut self, l: usize, a: &mut Activations) {
+        let (n, cpu, c, f, layer) =
+            (self.n_rows(), self.cpu, self.config.n_embd, self.config.n_ffn, &self.layout.layers[l]);
+        let (middle, d_residual) = (&a.middle[l][..n * c], &mut a.d_residual[..n * c]);
+        let (normed, d_normed) = (&mut a.normed[..n * c], &mut a.d_normed[..n * c]);
+        let (hidden, d_hidden) = (&mut a.hidden[..n * f], &mut a.d_hidden[..n * f]);
+        let gate_up = &mut a.gate_up[l][..n * 2 * f];
+        let norm_weight = &self.weights[layer.ffn_norm.clone()];
+        swiglu(cpu, f, gate_up, hidden); // made again: (N, F)
+        self.linear_backward(hidden, &layer.down, d_residual, d_hidden);
+        swiglu_backward(cpu, f, gate_up, d_hidden); // gate_up holds its gradient from here on
+        rms_norm(cpu, middle, norm_weight, self.config.norm_eps, normed); // made again: (N, C)
+        self.linear_backward(normed, &layer.gate_up, gate_up, d_normed);
+        let d_weight = &mut self.gradients[layer.ffn_norm.clone()];
+        rms_norm_backward(cpu, middle, norm_weight, self.config.norm_eps, d_normed, d_residual, d_weight);
+    }
+
+    fn attention_backward(&mut self, l: usize, a: &mut Activations) {
+        let (n, cpu, layer, heads) = (self.n_rows(), self.cpu, &self.layout.layers[l], heads(self.config));
+        let (c, width, n_positions) = (self.config.n_embd, heads.n_head * heads.head_dim, self.batch.n_positions);
+        let (residual, d_residual) = (&a.residual[l][..n * c], &mut a.d_residual[..n * c]);
+        let (normed, d_normed) = (&mut a.normed[..n * c], &mut a.d_normed[..n * c]);
+        let (qkv, d_qkv) = (&a.qkv[l][..n * heads.qkv_width()], &mut a.d_qkv[..n * heads.qkv_width()]);
+        let (qk, d_qk) = (&a.qk[l][..n * heads.qk_width()], &mut a.d_qk[..n * heads.qk_width()]);
+        let (out, d_out) = (&a.attention[l][..n * width], &mut a.d_attention[..n * width]);
+        let log_sums = &a.log_sums[l][..n * heads.n_head];
+        let norm_weight = &self.weights[layer.attn_norm.clone()];
+        self.linear_backward(out, &layer.o, d_residual, d_out);
+        causal_attention_backward(cpu, heads, n_positions, qk, qkv, out, log_sums, d_out, d_qk, d_qkv);
+        self.qk_norm_backward(layer, qkv, d_qk, d_qkv);
+        rms_norm(cpu, residual, norm_weight, self.config.norm_eps, normed); // made again: (N, C)
+        self.linear_backward(normed, &layer.qkv, d_qkv, d_normed);
+        let d_weight = &mut self.gradients[layer.attn_norm.clone()];
+        rms_norm_backward(cpu, residual, norm_weight, self.config.norm_eps, d_normed, d_residual, d_weight);
+    }
+
+    fn qk_norm(&self, layer: &Layer) -> QkNorm<'_> {
+        let (q, k) = (&self.weights[layer.q_norm.clone()], &self.weights[layer.k_norm.clone()]);
+        QkNorm { q, k, eps: self.config.norm_eps }
+    }
+
+    fn qk_norm_backward(&mut self, layer: &Layer, qkv: &[f32], d_qk: &mut [f32], d_qkv: &mut [f32]) {
+        // The two norms' weights lie next to each other in the layout.
+        let (heads, n_positions) = (heads(self.config), self.batch.n_positions);
+        let norm = QkNorm {
+            q: &self.weights[layer.q_norm.clone()],
+            k: &self.weights[layer.k_norm.clone()],
+            eps: self.config.norm_eps,
+        };
+        let both = &mut self.gradients[layer.q_norm.start..layer.k_norm.end];
+        let into = both.split_at_mut(heads.head_dim);
+        qk_norm_rope_backward(self.cpu, heads, self.rope, n_positions, norm, qkv, d_qk, d_qkv, into);
+    }
+
+    /// y (N, out) = start + x (N, in) · W^T.
+    fn linear(&self, x: &[f32], weight: &Range<usize>, y: &mut [f32], start: Start) {
+        let n = self.n_rows();
+        let (n_in, n_out) = (x.len() / n, y.len() / n);
+        let weight = Matrix::new(&self.weights[weight.clone()], n_out, n_in).transposed();
+        gemm(self.cpu, Matrix::new(x, n, n_in), weight, y, start);
+    }
+
+    /// dW += dy^T · x and dx = dy · W.
+    fn linear_backward(&mut self, x: &[f32], weight: &Range<usize>, dy: &[f32], dx: &mut [f32]) {
+        let n = self.n_rows();
+        let (n_in, n_out) = (x.len() / n, dy.len() / n);
+        let (x, dy) = (Matrix::new(x, n, n_in), Matrix::new(dy, n, n_out));
+        gemm(self.cpu, dy.transposed(), x, &mut self.gradients[weight.clone()], Start::Accumulate); // (out, in)
+        gemm(self.cpu, dy, Matrix::new(&self.weights[weight.clone()], n_out, n_in), dx, Start::Zero); // (N, in)
+    }
+}
+
+#[cfg(test)]
+mod tests;

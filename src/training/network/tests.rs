@@ -1,0 +1,119 @@
+//! The whole model against finite differences of itself, and the facts that training relies on.
+//! (`tests/candle_oracle.rs` compares it with candle's autograd of the same model.)
+
+use super::*;
+use crate::kernels::random::Random;
+use crate::model::initial_weights;
+
+/// Small, with every feature: grouped queries, several layers, an untied head, odd sizes.
+pub(super) fn small_config(tied: bool) -> Config {
+    Config {
+        n_layer: 2,
+        n_head: 4,
+        n_kv_head: 2,
+        n_embd: 24,
+        head_dim: 6,
+        n_ffn: 40,
+        vocab_size: 37,
+        block_size: 16,
+        rope_theta: 10_000.0,
+        norm_eps: 1e-6,
+        tied,
+    }
+}
+
+/// Initial weights made ten times larger, so that every nonlinearity is felt.
+fn lively_weights(config: &Config) -> Vec<f32> {
+    initial_weights(config, 5).iter().map(|&w| if w == 1.0 { w } else { w * 10.0 }).collect()
+}
+
+fn random_batch(config: &Config, n_sequences: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut random = Random::new(9, 0);
+    let mut draw = || -> Vec<u32> {
+        (0..n_sequences * config.block_size).map(|_| random.below(config.vocab_size as u64) as u32).collect()
+    };
+    (draw(), draw())
+}
+
+#[test]
+fn gradients_agree_with_finite_differences_in_every_tensor() {
+    for tied in [true, false] {
+        let config = small_config(tied);
+        let cpu = Cpu::new(2);
+        let (ids, mut targets) = random_batch(&config, 3);
+        targets[5] = IGNORED;
+        let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+        let mut network = Network::new(&config, &lively_weights(&config), ids.len());
+        network.loss_and_gradients(&cpu, batch);
+        let n_counted = (targets.len() - 1) as f64;
+        let mut loss_at = |i: usize, w: f32| {
+            network.weights[i] = w;
+            network.nats(&cpu, batch).iter().map(|&n| n as f64).sum::<f64>() / n_counted
+        };
+        let reference = Network::new(&config, &lively_weights(&config), ids.len());
+        let gradients = {
+            let mut again = Network::new(&config, &reference.weights, ids.len());
+            again.loss_and_gradients(&cpu, batch);
+            again.gradients.to_vec()
+        };
+        for tensor in &reference.layout().tensors {
+            let scale = gradients[tensor.range.clone()].iter().fold(0.0f32, |a, g| a.max(g.abs()));
+            for i in tensor.range.clone().step_by(tensor.range.len().div_ceil(7)) {
+                let w = reference.weights[i];
+                const STEP: f32 = 1.0 / 256.0;
+                let wanted = ((loss_at(i, w + STEP) - loss_at(i, w - STEP)) / (2.0 * STEP as f64)) as f32;
+                loss_at(i, w);
+                let error = (gradients[i] - wanted).abs();
+                assert!(
+                    error < 0.02 * scale + 2e-5,
+                    "{} [{i}]: gradient {}, difference {wanted}",
+                    tensor.name,
+                    gradients[i]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_weight_that_is_used_receives_a_finite_and_non_zero_gradient() {
+    let config = small_config(false);
+    let (mut ids, targets) = random_batch(&config, 8);
+    // Every embedding row is used at least once.
+    (0..config.vocab_size).for_each(|v| ids[v] = v as u32);
+    let mut network = Network::new(&config, &initial_weights(&config, 1), ids.len());
+    network.loss_and_gradients(&Cpu::new(1), Batch { ids: &ids, targets: &targets, n_positions: config.block_size });
+    for tensor in &network.layout().tensors {
+        let gradient = &network.gradients[tensor.range.clone()];
+        let n_dead = gradient.iter().filter(|g| !g.is_finite() || **g == 0.0).count();
+        assert_eq!(n_dead, 0, "{} has {n_dead} of {} dead gradients", tensor.name, gradient.len());
+    }
+}
+
+#[test]
+fn gradients_have_the_same_bits_for_any_number_of_threads() {
+    let config = small_config(true);
+    let (ids, targets) = random_batch(&config, 5);
+    let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+    let run = |n_threads| {
+        let mut network = Network::new(&config, &lively_weights(&config), ids.len());
+        let loss = network.loss_and_gradients(&Cpu::new(n_threads), batch);
+        (loss.to_bits(), network.gradients.to_vec())
+    };
+    assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn a_sequence_has_the_same_loss_alone_and_in_a_batch() {
+    let config = small_config(true);
+    let (ids, targets) = random_batch(&config, 3);
+    let cpu = Cpu::new(2);
+    let mut network = Network::new(&config, &lively_weights(&config), ids.len());
+    let n_positions = config.block_size;
+    let together = network.nats(&cpu, Batch { ids: &ids, targets: &targets, n_positions }).to_vec();
+    for (ids, (targets, wanted)) in
+        ids.chunks(n_positions).zip(targets.chunks(n_positions).zip(together.chunks(n_positions)))
+    {
+        assert_eq!(network.nats(&cpu, Batch { ids, targets, n_positions }), wanted);
+    }
+}

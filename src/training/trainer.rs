@@ -1,0 +1,462 @@
+//! The training loop: steps, evaluations, checkpoints, and what to do when something goes wrong.
+//!
+//! The loop is the one place in training that reads the clock and writes files (through [`ModelDir`] and [`RunLog`]). It
+//! says what happens as [`Event`]s and knows nothing of screens. All that decides the next step is in [`Progress`], the
+//! weights and the moments, so a run continued from a checkpoint makes the steps that the uninterrupted run would make.
+
+use super::evaluate::{Evaluation, evaluate};
+use super::network::{Batch, Network};
+use super::observer::{EvalRecord, Event, Observer, StepRecord};
+use super::optimizer::Optimizer;
+use super::run_log::RunLog;
+use super::settings::{Length, Settings};
+use crate::checkpoint::{ModelDir, ResumeRef, ResumeState};
+use crate::data::loader::{Loader, LoaderState, TokenSource};
+use crate::kernels::Cpu;
+use crate::model::{Config, initial_weights};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Roll-backs after which a run gives up.
+const MAX_ROLLBACKS: u32 = 8;
+
+/// The text of a run as tokens.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    /// What the model learns from.
+    pub train: &'a dyn TokenSource,
+    /// What it is judged by.
+    pub valid: &'a dyn TokenSource,
+    /// Bytes of text of each token id.
+    pub token_bytes: &'a [u32],
+}
+
+/// Where a run stands, apart from weights and moments. Stored with every checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps made.
+    pub step: u64,
+    /// Tokens learned from, repeats included.
+    pub n_tokens_seen: u64,
+    /// Seconds of training, earlier sittings included.
+    pub elapsed_s: f64,
+    /// Factor on the learning rate; halved by each roll-back.
+    pub lr_scale: f64,
+    /// Roll-backs so far.
+    pub n_rollbacks: u32,
+    /// Where the loader stands.
+    pub loader: LoaderState,
+    /// Evaluations made.
+    pub n_evaluated: u64,
+    /// Evaluations since the best.
+    pub n_since_best: u64,
+    /// The best evaluation.
+    pub best: Option<EvalRecord>,
+    /// Training bits per byte around the best evaluation, smoothed.
+    pub train_bits_at_best: f64,
+    /// Training bits per byte now, smoothed.
+    pub train_bits: f64,
+    /// Whether the warning about memorising has been given.
+    pub warned: bool,
+}
+
+impl Progress {
+    fn start() -> Progress {
+        Progress {
+            step: 0,
+            n_tokens_seen: 0,
+            elapsed_s: 0.0,
+            lr_scale: 1.0,
+            n_rollbacks: 0,
+            loader: LoaderState::default(),
+            n_evaluated: 0,
+            n_since_best: 0,
+            best: None,
+            train_bits_at_best: 0.0,
+            train_bits: 0.0,
+            warned: false,
+        }
+    }
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The steps or minutes are used up.
+    Complete,
+    /// Held-out text has got no better for too long.
+    Patience,
+    /// A person asked for it; the run can be resumed.
+    Interrupted,
+}
+
+/// What a finished run is.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Why it ended.
+    pub ending: Ending,
+    /// Where it stood at the end.
+    pub progress: Progress,
+    /// The best weights' result on all held-out text; `None` if there is none or the run was interrupted.
+    pub evaluation: Option<Evaluation>,
+}
+
+/// State to return to when a step goes wrong.
+struct Snapshot {
+    weights: Vec<f32>,
+    moment1: Vec<f32>,
+    moment2: Vec<f32>,
+    progress: Progress,
+}
+
+/// A run under way.
+pub struct Trainer<'a> {
+    cpu: &'a Cpu,
+    settings: Settings,
+    text: Text<'a>,
+    dir: &'a ModelDir,
+    network: Network,
+    optimizer: Optimizer,
+    loader: Loader<'a>,
+    progress: Progress,
+    best_weights: Vec<f32>,
+    snapshot: Snapshot,
+    log: RunLog,
+    ids: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+/// Writes a sample with the weights given.
+pub type SampleWriter<'a> = dyn FnMut(&[f32]) -> Result<String> + 'a;
+
+impl<'a> Trainer<'a> {
+    /// A new run that writes to `dir`.
+    pub fn new(cpu: &'a Cpu, config: &Config, settings: Settings, text: Text<'a>, dir: &'a ModelDir) -> Result<Self> {
+        let weights = initial_weights(config, settings.seed);
+        let zeros = vec![0.0; weights.len()];
+        let log = RunLog::create(&dir.path.join("train.jsonl"))?;
+        let snapshot = Snapshot { weights, moment1: zeros.clone(), moment2: zeros, progress: Progress::start() };
+        Trainer::at(cpu, config, settings, text, dir, snapshot, log)
+    }
+
+    /// The run in `dir`, continued from its last checkpoint.
+    pub fn resume(
+        cpu: &'a Cpu,
+        config: &Config,
+        settings: Settings,
+        text: Text<'a>,
+        dir: &'a ModelDir,
+    ) -> Result<Self> {
+        let state = dir.load_resume(config.n_params())?;
+        let progress: Progress = serde_json::from_value(state.progress)
+            .with_context(|| format!("reading the progress in {}", dir.path.join("resume").display()))?;
+        let log = RunLog::open_at(&dir.path.join("train.jsonl"), progress.step)?;
+        let ResumeState { weights, moment1, moment2, .. } = state;
+        let mut trainer =
+            Trainer::at(cpu, config, settings, text, dir, Snapshot { weights, moment1, moment2, progress }, log)?;
+        if trainer.progress.best.is_some() {
+            trainer.best_weights = dir.load_weights(config)?;
+        }
+        Ok(trainer)
+    }
+
+    fn at(
+        cpu: &'a Cpu,
+        config: &Config,
+        settings: Settings,
+        text: Text<'a>,
+        dir: &'a ModelDir,
+        snapshot: Snapshot,
+        log: RunLog,
+    ) -> Result<Self> {
+        config.validate()?;
+        settings.validate()?;
+        let n_rows = settings.batch * config.block_size;
+        let loader = Loader::new(text.train, config.block_size, settings.seed, snapshot.progress.loader)?;
+        let mut trainer = Trainer {
+            network: Network::new(config, &snapshot.weights, n_rows),
+            optimizer: Optimizer::new(settings.optimizer, config.n_params()),
+            progress: snapshot.progress.clone(),
+            best_weights: Vec::new(),
+            ids: vec![0; n_rows],
+            targets: vec![0; n_rows],
+            cpu,
+            settings,
+            text,
+            dir,
+            loader,
+            snapshot,
+            log,
+        };
+        trainer.optimizer.moment1.copy_from_slice(&trainer.snapshot.moment1);
+        trainer.optimizer.moment2.copy_from_slice(&trainer.snapshot.moment2);
+        Ok(trainer)
+    }
+
+    /// Bytes of weights, gradients, moments and activations.
+    pub fn n_bytes(&self) -> usize {
+        self.network.n_bytes() + 4 * self.network.weights.len() * 6
+    }
+
+    /// Steps until the run is complete, `stop` is set, or patience ends. `sample` is called now and then.
+    pub fn run(mut self, observer: &mut dyn Observer, stop: &AtomicBool, sample: &mut SampleWriter) -> Result<Outcome> {
+        self.announce(observer);
+        let mut last_save = Instant::now();
+        let ending = loop {
+            if self.fraction_done() >= 1.0 {
+                break Ending::Complete;
+            }
+            if stop.load(Ordering::Relaxed) {
+                self.save_interrupted(observer)?;
+                return Ok(Outcome { ending: Ending::Interrupted, progress: self.progress, evaluation: None });
+            }
+            let began = Instant::now();
+            if !self.step(observer)? {
+                continue;
+            }
+            if self.evaluation_is_due() {
+                self.evaluate(observer, sample)?;
+                if self.progress.n_since_best >= self.settings.patience {
+                    break Ending::Patience;
+                }
+            }
+            self.progress.elapsed_s += began.elapsed().as_secs_f64();
+            if last_save.elapsed().as_secs_f64() >= self.settings.save_every_s {
+                self.save(observer)?;
+                last_save = Instant::now();
+            }
+        };
+        self.finish(ending, observer)
+    }
+
+    fn announce(&self, observer: &mut dyn Observer) {
+        let (n_steps, minutes) = match self.settings.length {
+            Length::Steps(n) => (Some(n), None),
+            Length::Minutes(m) => (None, Some(m)),
+        };
+        observer.event(&Event::Started {
+            n_params: self.network.weights.len(),
+            n_train_tokens: self.text.train.n_tokens() as u64,
+            n_steps,
+            minutes,
+            first_step: self.progress.step,
+        });
+        if let Some(best) = &self.progress.best {
+            observer.event(&Event::Evaluated(best.clone()));
+        }
+    }
+
+    fn fraction_done(&self) -> f64 {
+        match self.settings.length {
+            Length::Steps(n) => self.progress.step as f64 / n as f64,
+            Length::Minutes(m) => self.progress.elapsed_s / (60.0 * m),
+        }
+    }
+
+    /// One update. False if it failed and the run went back to the last good state.
+    fn step(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        let began = Instant::now();
+        let (loss, n_bytes) = self.gradients();
+        let n_batches = self.settings.n_accumulate;
+        let grad_norm = self.optimizer.grad_norm(self.cpu, &self.network.gradients, n_batches);
+        if !loss.is_finite() || !grad_norm.is_finite() {
+            self.roll_back(loss, observer)?;
+            return Ok(false);
+        }
+        let fraction = self.fraction_done();
+        let lr =
+            self.settings.lr * self.progress.lr_scale * self.settings.schedule.factor(self.progress.step, fraction);
+        self.progress.step += 1;
+        let (layout, weights, gradients) = self.network.parts();
+        let at = (self.progress.step, lr);
+        self.optimizer.step(self.cpu, layout, weights, gradients, at, (grad_norm, n_batches));
+        self.progress.loader = self.loader.state();
+        self.report_step(loss, n_bytes, lr, grad_norm, began.elapsed().as_secs_f64(), observer)?;
+        Ok(true)
+    }
+
+    /// The mean loss of the step's batches and the bytes of text that they predicted; sums up their gradients.
+    fn gradients(&mut self) -> (f64, u64) {
+        self.network.gradients.fill(0.0);
+        let (mut loss, mut n_bytes) = (0.0, 0);
+        for _ in 0..self.settings.n_accumulate {
+            self.loader.fill(&mut self.ids, &mut self.targets);
+            let n_positions = self.network.config().block_size;
+            let batch = Batch { ids: &self.ids, targets: &self.targets, n_positions };
+            loss += self.network.loss_and_gradients(self.cpu, batch) / self.settings.n_accumulate as f64;
+            n_bytes += self.targets.iter().map(|&t| self.text.token_bytes[t as usize] as u64).sum::<u64>();
+        }
+        (loss, n_bytes)
+    }
+
+    fn report_step(
+        &mut self,
+        loss: f64,
+        n_bytes: u64,
+        lr: f64,
+        grad_norm: f64,
+        seconds: f64,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let n_tokens = self.settings.tokens_per_step(self.network.config());
+        let bits = loss * n_tokens as f64 / std::f64::consts::LN_2 / n_bytes.max(1) as f64;
+        let p = &mut self.progress;
+        p.n_tokens_seen += n_tokens;
+        // A mean over some fifty steps; the first value starts it.
+        p.train_bits = if p.step == 1 { bits } else { p.train_bits + (bits - p.train_bits) / 50.0 };
+        let record = StepRecord {
+            step: p.step,
+            n_tokens_seen: p.n_tokens_seen,
+            loss,
+            bits_per_byte: bits,
+            lr,
+            grad_norm,
+            ms: seconds * 1e3,
+            tokens_per_s: n_tokens as f64 / seconds,
+            elapsed_s: p.elapsed_s + seconds,
+            fraction_done: 0.0,
+        };
+        let record = StepRecord { fraction_done: self.fraction_done().min(1.0), ..record };
+        self.log.step(&record)?;
+        observer.event(&Event::Step(record));
+        Ok(())
+    }
+
+    /// Returns to the last checkpoint with half the rate; gives up after too many times.
+    fn roll_back(&mut self, loss: f64, observer: &mut dyn Observer) -> Result<()> {
+        let failed = self.progress.clone();
+        if failed.n_rollbacks >= MAX_ROLLBACKS {
+            bail!(
+                "the loss is {loss} again at step {} after {MAX_ROLLBACKS} roll-backs: start anew with an --lr well below {}",
+                failed.step + 1,
+                self.settings.lr * failed.lr_scale
+            );
+        }
+        self.network.weights.copy_from_slice(&self.snapshot.weights);
+        self.optimizer.moment1.copy_from_slice(&self.snapshot.moment1);
+        self.optimizer.moment2.copy_from_slice(&self.snapshot.moment2);
+        self.progress = Progress {
+            lr_scale: failed.lr_scale * 0.5,
+            n_rollbacks: failed.n_rollbacks + 1,
+            // Time does not run backwards, and other text than that which failed comes next.
+            elapsed_s: failed.elapsed_s,
+            loader: self.loader.state(),
+            ..self.snapshot.progress.clone()
+        };
+        // The next roll-back must not undo what this one learned about the rate.
+        self.snapshot.progress.lr_scale = self.progress.lr_scale;
+        self.snapshot.progress.n_rollbacks = self.progress.n_rollbacks;
+        self.log.rewind(self.progress.step)?;
+        observer.event(&Event::Notice(&format!(
+            "the loss was no longer a finite number at step {}: went back to step {} and halved the learning rate to {:.2e}",
+            failed.step + 1,
+            self.progress.step,
+            self.settings.lr * self.progress.lr_scale
+        )));
+        Ok(())
+    }
+
+    fn evaluation_is_due(&self) -> bool {
+        self.fraction_done() * self.settings.n_evaluations as f64 >= (self.progress.n_evaluated + 1) as f64
+    }
+
+    fn evaluate(&mut self, observer: &mut dyn Observer, sample: &mut SampleWriter) -> Result<()> {
+        // Where steps are long, several evaluations can fall due at once; one serves for all.
+        self.progress.n_evaluated = (self.fraction_done() * self.settings.n_evaluations as f64) as u64;
+        let max_windows = self.settings.n_eval_tokens.div_ceil(self.network.config().block_size).max(1);
+        let Some(found) = self.held_out(max_windows) else { return Ok(()) };
+        let is_best = found.bits_per_byte.is_finite()
+            && self.progress.best.as_ref().is_none_or(|best| found.bits_per_byte < best.bits_per_byte);
+        let record = EvalRecord {
+            step: self.progress.step,
+            n_tokens_seen: self.progress.n_tokens_seen,
+            bits_per_byte: found.bits_per_byte,
+            loss: found.nats_per_token,
+            is_best,
+            elapsed_s: self.progress.elapsed_s,
+        };
+        self.log.eval(&record)?;
+        observer.event(&Event::Evaluated(record.clone()));
+        if is_best {
+            self.keep_best(record)?;
+        } else {
+            self.progress.n_since_best += 1;
+            self.warn_of_memorising(found.bits_per_byte, observer);
+        }
+        // Five samples over a run are enough to see it learn.
+        if self.progress.n_evaluated % (self.settings.n_evaluations / 5).max(1) == 1 {
+            observer.event(&Event::Sample(&sample(&self.network.weights)?));
+        }
+        Ok(())
+    }
+
+    fn held_out(&mut self, max_windows: usize) -> Option<Evaluation> {
+        let Text { valid, token_bytes, .. } = self.text;
+        evaluate(&mut self.network, self.cpu, valid, token_bytes, max_windows, self.ids.len())
+    }
+
+    fn keep_best(&mut self, record: EvalRecord) -> Result<()> {
+        self.best_weights.clear();
+        self.best_weights.extend_from_slice(&self.network.weights);
+        self.dir.save_weights(self.network.config(), &self.best_weights)?;
+        self.progress.best = Some(record);
+        self.progress.n_since_best = 0;
+        self.progress.train_bits_at_best = self.progress.train_bits;
+        Ok(())
+    }
+
+    /// Says once, in plain words, that held-out text gets worse while the training text gets better.
+    fn warn_of_memorising(&mut self, held_out: f64, observer: &mut dyn Observer) {
+        let p = &mut self.progress;
+        let best = p.best.as_ref().map_or(f64::INFINITY, |b| b.bits_per_byte);
+        if p.warned || p.n_since_best < 2 || p.train_bits >= p.train_bits_at_best {
+            return;
+        }
+        p.warned = true;
+        observer.event(&Event::Notice(&format!(
+            "the model is starting to memorise: its own text gets easier ({:.3} bits per byte) while text that it has not \
+             seen gets harder ({held_out:.3}, best {best:.3}). The best version is kept; more text or a smaller model would help",
+            p.train_bits
+        )));
+    }
+
+    /// Writes a checkpoint, and keeps the same state in memory for a roll-back.
+    fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        self.snapshot.weights.copy_from_slice(&self.network.weights);
+        self.snapshot.moment1.copy_from_slice(&self.optimizer.moment1);
+        self.snapshot.moment2.copy_from_slice(&self.optimizer.moment2);
+        self.snapshot.progress = self.progress.clone();
+        self.log.sync()?;
+        self.dir.save_resume(ResumeRef {
+            weights: &self.snapshot.weights,
+            moment1: &self.snapshot.moment1,
+            moment2: &self.snapshot.moment2,
+            progress: &serde_json::to_value(&self.progress)?,
+        })?;
+        observer.event(&Event::Saved { step: self.progress.step });
+        Ok(())
+    }
+
+    /// Leaves a model directory that both answers and resumes.
+    fn save_interrupted(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        if self.progress.best.is_none() {
+            self.dir.save_weights(self.network.config(), &self.network.weights)?;
+        }
+        self.save(observer)
+    }
+
+    fn finish(mut self, ending: Ending, observer: &mut dyn Observer) -> Result<Outcome> {
+        if self.progress.best.is_none() {
+            // No held-out text, or a run too short for an evaluation: the last weights are what there is.
+            self.best_weights = self.network.weights.to_vec();
+            self.dir.save_weights(self.network.config(), &self.best_weights)?;
+        }
+        self.save(observer)?;
+        self.network.weights.copy_from_slice(&self.best_weights);
+        let evaluation = self.held_out(usize::MAX);
+        observer.event(&Event::Finished);
+        Ok(Outcome { ending, progress: self.progress, evaluation })
+    }
+}

@@ -1,0 +1,54 @@
+//! A training step, once the first has made its buffers, asks the system for no memory.
+
+use siskin::kernels::Cpu;
+use siskin::model::{Preset, initial_weights};
+use siskin::training::network::{Batch, Network};
+use siskin::training::optimizer::{Optimizer, OptimizerSettings};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static N_ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        N_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: passed on from the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: passed on from the caller.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_step_after_the_first_allocates_nothing() {
+    let config = Preset::Nano.config(300, 32);
+    // One thread: with two, which of them meets a task first decides when a thread's own scratch is made.
+    let cpu = Cpu::new(1);
+    let ids: Vec<u32> = (0..128).map(|i| i * 7 % 300).collect();
+    let mut network = Network::new(&config, &initial_weights(&config, 1), ids.len());
+    let settings = OptimizerSettings { beta1: 0.9, beta2: 0.95, weight_decay: 0.1, max_grad_norm: 1.0 };
+    let mut optimizer = Optimizer::new(settings, config.n_params());
+    let mut counts = [0; 3];
+    for (step, count) in counts.iter_mut().enumerate() {
+        let before = N_ALLOCATIONS.load(Ordering::Relaxed);
+        network.gradients.fill(0.0);
+        network.loss_and_gradients(&cpu, Batch { ids: &ids, targets: &ids, n_positions: 32 });
+        let norm = optimizer.grad_norm(&cpu, &network.gradients, 1);
+        let (layout, weights, gradients) = network.parts();
+        optimizer.step(&cpu, layout, weights, gradients, (step as u64 + 1, 1e-3), (norm, 1));
+        *count = N_ALLOCATIONS.load(Ordering::Relaxed) - before;
+    }
+    assert!(counts[0] > 0, "the first step makes its buffers, so the counter must have seen some");
+    assert_eq!(counts[1..], [0, 0]);
+}

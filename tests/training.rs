@@ -1,0 +1,179 @@
+//! Training with the real program: what a person who trains, interrupts, loses power and resumes will find.
+
+mod fixture;
+
+use fixture::{siskin, text};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A folder with a text, a cache, and runs to be made.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("text.txt"), text(120)).unwrap();
+        Desk { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `siskin train` of a very small model into `out`, with checkpoints at every step.
+    fn train(&self, out: &str, n_steps: u32, more: &[&str]) -> Command {
+        let mut command = self.siskin();
+        command.args(["train", "--layers", "2", "--width", "32", "--heads", "2", "--ffn", "64", "--vocab", "300"]);
+        command.args(["--context", "32", "--batch", "8", "--lr", "0.01", "--save-every", "0", "--seed", "3"]);
+        command.args(["--steps", &n_steps.to_string()]).args(more).arg("--out").arg(self.path(out));
+        command.arg(self.path("text.txt"));
+        command
+    }
+
+    fn resume(&self, out: &str) -> Command {
+        let mut command = self.siskin();
+        command.args(["train", "--resume"]).arg(self.path(out));
+        command
+    }
+
+    fn siskin(&self) -> Command {
+        let mut command = siskin(&self.path("cache"));
+        command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+
+    fn weights(&self, out: &str) -> Vec<u8> {
+        fs::read(self.path(out).join("model.safetensors")).unwrap()
+    }
+
+    /// What a killed and resumed run must share with an uninterrupted one: weights, optimizer state apart from the
+    /// clock, and the steps in the log apart from their timings.
+    fn essence(&self, out: &str) -> (Vec<u8>, Vec<u8>, Vec<(u64, String)>) {
+        let state = fs::read(self.path(out).join("resume/state.safetensors")).unwrap();
+        let header = 8 + u64::from_le_bytes(state[..8].try_into().unwrap()) as usize;
+        let log = fs::read_to_string(self.path(out).join("train.jsonl")).unwrap();
+        let steps = log.lines().map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            (line["step"].as_u64().unwrap(), format!("{} {} {}", line["kind"], line["loss"], line["lr"]))
+        });
+        (self.weights(out), state[header..].to_vec(), steps.collect())
+    }
+}
+
+#[track_caller]
+fn succeed(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{:?}: {words}", output.status);
+    words
+}
+
+fn wait_for(path: &Path, child: &mut Child) {
+    while !path.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before {} was there", path.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_seed_decides_the_bytes_whatever_the_number_of_threads() {
+    let desk = Desk::new();
+    succeed(desk.train("one", 25, &["--threads", "1"]));
+    succeed(desk.train("again", 25, &["--threads", "1"]));
+    succeed(desk.train("two", 25, &["--threads", "2"]));
+    succeed(desk.train("other", 25, &["--threads", "1", "--seed", "4"]));
+    assert_eq!(desk.essence("one"), desk.essence("again"));
+    assert_eq!(desk.essence("one"), desk.essence("two"));
+    assert_ne!(desk.weights("one"), desk.weights("other"));
+}
+
+#[test]
+fn a_run_killed_at_random_moments_ends_in_the_bytes_of_an_uninterrupted_one() {
+    let desk = Desk::new();
+    succeed(desk.train("straight", 60, &[]));
+    let mut child = desk.train("killed", 60, &[]).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(&desk.path("killed/run.json"), &mut child);
+    // Moments spread over the run by a fixed rule; where the machine is faster or slower they fall elsewhere, and the
+    // result must be the same all the same.
+    let mut n_killed = 0;
+    for delay_ms in [1, 30, 70, 20, 110, 45] {
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+        n_killed += 1;
+        child = desk.resume("killed").stderr(Stdio::null()).spawn().unwrap();
+    }
+    assert!(child.wait().unwrap().success());
+    assert!(n_killed >= 1, "the run was over before it could be killed");
+    assert_eq!(desk.essence("killed"), desk.essence("straight"));
+}
+
+#[test]
+fn a_run_resumed_from_a_damaged_position_does_not_pass_for_the_straight_one() {
+    // The control: if the state mattered less than it should, the test above could not fail.
+    let desk = Desk::new();
+    succeed(desk.train("straight", 30, &[]));
+    succeed(desk.train("short", 30, &[]));
+    let path = desk.path("short/resume/state.safetensors");
+    let mut state = fs::read(&path).unwrap();
+    let last = state.len() - 2;
+    state[last] ^= 0x20;
+    fs::write(&path, state).unwrap();
+    succeed(desk.resume("short"));
+    assert_ne!(desk.essence("short").1, desk.essence("straight").1);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_names_the_command_that_resumes_and_exits_with_130() {
+    let desk = Desk::new();
+    let mut child = desk.train("stopped", 100_000, &[]).spawn().unwrap();
+    wait_for(&desk.path("stopped/resume/state.safetensors"), &mut child);
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    let output = child.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{words}");
+    assert!(words.contains("siskin train --resume "), "{words}");
+    // What was saved both answers and can be described.
+    assert!(desk.path("stopped/model.safetensors").exists() && desk.path("stopped/loss.svg").exists());
+}
+
+#[test]
+fn a_finished_run_is_a_whole_model_directory_and_says_how_good_it_is() {
+    let desk = Desk::new();
+    let words = succeed(desk.train("whole", 40, &[]));
+    for wanted in ["documents", "held-out bits per byte", "xz", "5-gram", "siskin chat"] {
+        assert!(words.contains(wanted), "{wanted:?} is not in: {words}");
+    }
+    for file in [
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "README.md",
+        "train.jsonl", "loss.svg", "run.json",
+    ] {
+        assert!(desk.path("whole").join(file).exists(), "{file} is missing");
+    }
+    let mut info = desk.siskin();
+    let output = info.args(["info", "--json"]).arg(desk.path("whole")).stdout(Stdio::piped()).output().unwrap();
+    let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(info["bits_per_byte"].as_f64().is_some_and(|bits| bits > 0.0 && bits < 8.0), "{info}");
+}
+
+#[test]
+fn impossible_wishes_are_refused_with_both_numbers_before_anything_is_written() {
+    let desk = Desk::new();
+    for (more, wanted) in [(["--heads", "5"], ["32", "5 heads"]), (["--context", "999999"], ["999999", "tokens"])] {
+        let output = desk.train("refused", 5, &more).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        assert!(wanted.iter().all(|w| words.contains(w)), "{words}");
+        assert!(!desk.path("refused").exists());
+    }
+}
