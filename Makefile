@@ -21,9 +21,9 @@ build: check ## build the program: target/release/siskin
 demo: build ## train on the bundled corpus (MINUTES=2), print completions, open the chat on a terminal
 	@set -e; mkdir -p runs; out=runs/demo; n=2; \
 	while [ -e "$$out" ]; do out=runs/demo-$$n; n=$$((n + 1)); done; \
-	"$(SISKIN)" train corpora --minutes $(MINUTES) --out "$$out"; \
-	for prompt in "Once there was a" "One morning, a little" "The old woman looked at"; do \
-		echo; "$(SISKIN)" complete -m "$$out" -n 80 --echo "$$prompt"; echo; \
+	"$(SISKIN)" train corpora/stories.txt corpora/dialogues.jsonl --minutes $(MINUTES) --out "$$out"; \
+	for prompt in "One sunny morning, a little" "There was once a kind" "A brave girl called"; do \
+		echo; "$(SISKIN)" complete -m "$$out" -n 120 --seed 1 --temperature 0.5 --echo "$$prompt"; echo; \
 	done; \
 	if [ -t 0 ] && [ -t 1 ]; then echo; "$(SISKIN)" chat "$$out"; \
 	else echo; echo "talk to it: $(SISKIN) chat $$out"; fi

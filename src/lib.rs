@@ -17,8 +17,8 @@
 //! | 5 | [`repl`], [`pipe`] | the chat in the terminal; standard input to standard output |
 //! | 4 | [`training`], [`generation`] | learning; sampling. Neither knows of the other |
 //! | 3 | [`checkpoint`] | model directories: whole or absent, never half |
-//! | 2 | [`inference`], [`model`], [`data`] | the network at rest, and the text it learns from |
-//! | 1 | [`tokenizer`], [`hub`] | text to ids and back; names on the Hugging Face Hub to local files |
+//! | 2 | [`inference`], [`data`] | the network at rest, and the text it learns from |
+//! | 1 | [`model`], [`tokenizer`], [`hub`] | shapes and names of weights; text to ids and back; the Hugging Face Hub |
 //! | 0 | [`formats`], [`kernels`] | bytes to checked values; slices in, slices out |
 
 pub mod checkpoint;

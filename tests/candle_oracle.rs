@@ -97,12 +97,11 @@ impl Oracle {
         let v = self.heads(x, &format!("{p}.v_proj.weight"), kv)?;
         let q = self.rope(&self.norm(&q, self.var(&format!("{p}.q_norm.weight")))?)?;
         let k = self.rope(&self.norm(&k, self.var(&format!("{p}.k_norm.weight")))?)?;
-        let repeat = |x: Tensor| {
-            x.unsqueeze(2)?.expand((b, kv, h / kv, t, d))?.contiguous()?.reshape((b, h, t, d))
-        };
+        let repeat = |x: Tensor| x.unsqueeze(2)?.expand((b, kv, h / kv, t, d))?.contiguous()?.reshape((b, h, t, d));
         let (k, v) = (repeat(k)?, repeat(v)?);
         let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)? / (d as f64).sqrt())?;
-        let mask = Tensor::from_iter((0..t * t).map(|i| if i % t > i / t { f32::NEG_INFINITY } else { 0.0 }), &Device::Cpu)?;
+        let mask =
+            Tensor::from_iter((0..t * t).map(|i| if i % t > i / t { f32::NEG_INFINITY } else { 0.0 }), &Device::Cpu)?;
         let p_out = softmax(&scores.broadcast_add(&mask.reshape((t, t))?)?, D::Minus1)?.matmul(&v)?;
         let joined = p_out.transpose(1, 2)?.contiguous()?.reshape((b, t, h * d))?;
         joined.broadcast_matmul(&self.var(&format!("{p}.o_proj.weight")).t()?)

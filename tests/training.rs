@@ -155,8 +155,15 @@ fn a_finished_run_is_a_whole_model_directory_and_says_how_good_it_is() {
         assert!(words.contains(wanted), "{wanted:?} is not in: {words}");
     }
     for file in [
-        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "README.md",
-        "train.jsonl", "loss.svg", "run.json",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "generation_config.json",
+        "README.md",
+        "train.jsonl",
+        "loss.svg",
+        "run.json",
     ] {
         assert!(desk.path("whole").join(file).exists(), "{file} is missing");
     }
@@ -164,6 +171,18 @@ fn a_finished_run_is_a_whole_model_directory_and_says_how_good_it_is() {
     let output = info.args(["info", "--json"]).arg(desk.path("whole")).stdout(Stdio::piped()).output().unwrap();
     let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(info["bits_per_byte"].as_f64().is_some_and(|bits| bits > 0.0 && bits < 8.0), "{info}");
+}
+
+#[test]
+fn a_directory_that_holds_a_model_is_never_written_over() {
+    let desk = Desk::new();
+    succeed(desk.train("kept", 5, &[]));
+    let before = desk.weights("kept");
+    let output = desk.train("kept", 5, &["--seed", "9"]).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.contains("already holds a model") && words.contains("--resume"), "{words}");
+    assert_eq!(desk.weights("kept"), before);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::repl::{Chat, End, Lines, PipedLines, Settings, Style, TerminalLines};
 /// Talk to a model
 #[derive(Args, Debug)]
 #[command(
+    args_override_self = true,
     after_help = "Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands. Answers go to standard output, all else to
 standard error. Through a pipe (echo hello | siskin chat) every line is answered plainly.
 

@@ -13,13 +13,16 @@ use crate::pipe::{self, End, Request};
 
 /// Continue a text: a prompt in, its continuation out
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    args_override_self = true,
+    after_help = "Examples:
   siskin complete \"Once upon a time\"
   echo \"Once upon a time\" | siskin complete -n 60 --temperature 0.5
   siskin complete --json --seed 1 --stop \"\\n\" \"The cat\"
 
 Standard output gets the text and nothing else. One line ending at the end of standard input is not part of the prompt.
-Exit codes: 0 done (also when the reader of a pipe leaves), 1 failed, 2 wrong usage, 130 interrupted.")]
+Exit codes: 0 done (also when the reader of a pipe leaves), 1 failed, 2 wrong usage, 130 interrupted."
+)]
 pub(super) struct CompleteArgs {
     /// The text to continue; without it, standard input is read
     prompt: Vec<String>,

@@ -33,6 +33,38 @@ pub(super) fn notice(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", text.trim_end_matches('\n'));
 }
 
+/// A bar for work on `n_bytes` bytes that may take long, such as encoding text. It appears only on a terminal, and only
+/// when the work takes longer than a blink; dropped, it leaves nothing behind.
+pub(super) struct ByteProgress(ProgressBar);
+
+impl ByteProgress {
+    /// A bar under `label`; a spinner where `n_bytes` is not known.
+    pub(super) fn new(show: Show, label: &'static str, n_bytes: Option<u64>) -> ByteProgress {
+        if show != Show::Progress || !stderr().is_terminal() {
+            return ByteProgress(ProgressBar::hidden());
+        }
+        let template = match n_bytes {
+            Some(_) => "{msg:10} {wide_bar} {bytes} of {total_bytes}, {eta} left",
+            None => "{msg:10} {spinner} {bytes}, {bytes_per_sec}",
+        };
+        let bar = n_bytes.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+        bar.set_message(label);
+        ByteProgress(bar)
+    }
+
+    /// `n_bytes` more are done.
+    pub(super) fn add(&self, n_bytes: u64) {
+        self.0.inc(n_bytes);
+    }
+}
+
+impl Drop for ByteProgress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// The observer for this process' stderr; a terminal that calls itself `dumb` counts as none.
 pub(super) fn observer(show: Show) -> Box<dyn Observer> {
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

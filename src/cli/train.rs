@@ -1,6 +1,6 @@
 //! `siskin train`: text in, a model directory out.
 
-use super::{Exit, display, interrupt::ctrl_c_flag, n_threads, samples::sampler};
+use super::{Exit, display, display::ByteProgress, interrupt::ctrl_c_flag, n_threads, samples::sampler};
 use crate::checkpoint::{self, RUNS};
 use crate::data::{Corpus, CorpusReport, Prepared, cache_dir, prepare, tokenizer_for};
 use crate::model::{Config, Preset};
@@ -17,13 +17,16 @@ use std::path::{Path, PathBuf};
 
 /// Learn from your text: files and folders in, a model under runs/ out
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    args_override_self = true,
+    after_help = "Examples:
   siskin train my-texts/                  everything chosen by the size of the text
   siskin train diary.txt --minutes 10     more time, usually a better model
   siskin train chats.jsonl --preset small --steps 5000
   siskin train --resume my-texts          go on after Ctrl-C, a crash or a power cut
 
-Ctrl-C finishes the step, saves, and prints the command that resumes.")]
+Ctrl-C finishes the step, saves, and prints the command that resumes."
+)]
 pub(super) struct TrainArgs {
     /// Files or folders of .txt, .md or .jsonl (also as .gz or .zst), or - for standard input
     #[arg(value_name = "PATH", required_unless_present = "resume")]
@@ -31,7 +34,7 @@ pub(super) struct TrainArgs {
     /// Continue this run (a name under runs/, or a directory)
     #[arg(long, value_name = "NAME", conflicts_with_all = ["paths", "out", "preset", "steps", "minutes", "seed"])]
     resume: Option<String>,
-    /// Size of the model; chosen by the size of the text if not given: nano 1M, tiny 3M, small 10M, base 30M weights
+    /// Size of the model; chosen by the size of the text and the minutes if not given: nano 1M, tiny 3M, small 10M, base 30M weights
     #[arg(long, value_parser = preset_parser())]
     preset: Option<Preset>,
     #[command(flatten)]
@@ -144,7 +147,7 @@ pub(super) fn run(args: TrainArgs) -> Result<Exit> {
 
 fn resume(name: &str) -> Result<Run> {
     let path = checkpoint::resolve_resume(Some(name), Path::new(RUNS))?;
-    Run::resume(&path, &cache_dir()?, |report, tokenizer| prepare_again(report, tokenizer))
+    Run::resume(&path, &cache_dir()?, prepare_again)
 }
 
 /// Reads the text of a run anew where the cache has lost it; it must still be the same text.
@@ -160,14 +163,23 @@ fn prepare_again(report: &CorpusReport, tokenizer: &Tokenizer) -> Result<Prepare
 
 fn begin(args: &TrainArgs, show: display::Show) -> Result<Run> {
     let cache = cache_dir()?;
-    let corpus = Corpus::scan(&args.paths, &mut |_| {})?;
+    let corpus = {
+        let bar = ByteProgress::new(show, "reading", None);
+        Corpus::scan(&args.paths, &mut |n| bar.add(n))?
+    };
     let report = corpus.report();
     display::say(show, &report.to_string());
     let mut notices = Vec::new();
     let vocab_size = args.shape.vocab.unwrap_or_else(|| vocab_size_for(report.n_train_bytes));
-    let tokenizer = tokenizer_for(&corpus, vocab_size, &cache, &mut notices, &mut |_| {})?;
+    let tokenizer = {
+        let bar = ByteProgress::new(show, "tokenizer", Some(report.n_train_bytes));
+        tokenizer_for(&corpus, vocab_size, &cache, &mut notices, &mut |n| bar.add(n))?
+    };
     notices.iter().for_each(|notice| display::notice(notice));
-    let text = prepare(&corpus, &tokenizer, &cache, &mut |_| {})?;
+    let text = {
+        let bar = ByteProgress::new(show, "encoding", Some(report.n_bytes));
+        prepare(&corpus, &tokenizer, &cache, &mut |n| bar.add(n))?
+    };
     let wishes = Wishes {
         preset: args.preset,
         batch: args.batch,
@@ -190,7 +202,7 @@ fn begin(args: &TrainArgs, show: display::Show) -> Result<Run> {
 
 fn introduce(plan: &Plan, n_train_tokens: usize, path: &Path, is_chosen: bool) -> String {
     let c = &plan.config;
-    let why = if is_chosen { ", chosen by the size of the text" } else { "" };
+    let why = if is_chosen { ", chosen by the text and the time" } else { "" };
     let length = match plan.settings.length {
         Length::Steps(n) => format!("{} steps", words::thousands(n)),
         Length::Minutes(m) => words::duration(m * 60.0),

@@ -11,8 +11,8 @@
 //! deleted at any time. The stream of a side is, for every document, `<|endoftext|>` and then the document's ids.
 
 use super::corpus::Corpus;
-use super::report::CorpusReport;
 use super::document::{Body, Piece};
+use super::report::CorpusReport;
 use super::split::Side;
 use crate::formats::token_shard::{Shard, ShardWriter};
 use crate::tokenizer::{Tokenizer, TrainOptions, Trained};
@@ -81,8 +81,7 @@ pub fn open_prepared(report: &CorpusReport, tokenizer: &Tokenizer, cache: &Path)
     let hash = tokenizer.hash();
     let train = Shard::open(&folder.join("train.shard"), &hash)?;
     let valid = Shard::open(&folder.join("valid.shard"), &hash)?;
-    let (found, wanted) =
-        ((train.n_text_bytes(), valid.n_text_bytes()), (report.n_train_bytes, report.n_valid_bytes));
+    let (found, wanted) = ((train.n_text_bytes(), valid.n_text_bytes()), (report.n_train_bytes, report.n_valid_bytes));
     ensure!(found == wanted, "the shards in {} hold {found:?} bytes of text, the corpus {wanted:?}", folder.display());
     Ok(Prepared { train, valid })
 }
@@ -346,9 +345,9 @@ mod tests {
         bench.prepare(&corpus);
         fs::write(bench.folder.path().join("text/b.txt"), "more").unwrap();
         bench.prepare(&bench.corpus());
-        let wider = tokenizer_for(&corpus, 400, &bench.cache(), &mut vec![], &mut |_| {}).unwrap();
+        let narrower = tokenizer_for(&corpus, 270, &bench.cache(), &mut vec![], &mut |_| {}).unwrap();
         fs::write(bench.folder.path().join("text/b.txt"), "").unwrap();
-        prepare(&corpus, &wider, &bench.cache(), &mut |_| {}).unwrap();
+        prepare(&corpus, &narrower, &bench.cache(), &mut |_| {}).unwrap();
         assert_eq!(bench.shards().len(), 6);
     }
 

@@ -201,7 +201,7 @@ mod tests {
         let good = Preset::Nano.config(512, 64);
         let cases: [(Config, &[&str]); 3] = [
             (Config { n_head: 6, n_kv_head: 4, ..good.clone() }, &["6 heads", "4 kv-heads"]),
-            (Config { head_dim: 33, ..good.clone() }, &["33 wide", "over 4 heads"]),
+            (Config { head_dim: 33, ..good.clone() }, &["33 wide", "over 2 heads"]),
             (Config { block_size: 1, ..good.clone() }, &["context is 1", "at least 2"]),
         ];
         for (config, words) in cases {

@@ -85,10 +85,8 @@ impl<'a> Activations<'a> {
     pub(super) fn carve(block: &'a mut AlignedBuf, s: &Sizes) -> Activations<'a> {
         let Lengths { per_layer, shared } = Lengths::new(s);
         let mut rest: &mut [f32] = block;
-        let [residual, middle, qkv, qk, attention, log_sums, gate_up] = per_layer.map(|(length, n_layers)| Layers {
-            data: take(&mut rest, length * n_layers),
-            length,
-        });
+        let [residual, middle, qkv, qk, attention, log_sums, gate_up] =
+            per_layer.map(|(length, n_layers)| Layers { data: take(&mut rest, length * n_layers), length });
         let [normed, hidden, d_residual, d_normed, d_hidden, d_qkv, d_qk, d_attention, logits, nats] =
             shared.map(|length| take(&mut rest, length));
         Activations {

@@ -82,7 +82,11 @@ pub struct Plan {
 
 /// Plans a run on `n_train_tokens` tokens (of `n_train_bytes` bytes) with a vocabulary of `vocab_size`.
 pub fn plan(wishes: &Wishes, vocab_size: usize, n_train_bytes: u64, n_train_tokens: usize) -> Result<Plan> {
-    let preset = wishes.preset.unwrap_or(Preset::for_corpus(n_train_bytes));
+    let minutes = match wishes.length {
+        Some(Length::Minutes(minutes)) => Some(minutes),
+        _ => None,
+    };
+    let preset = wishes.preset.unwrap_or(Preset::for_run(n_train_bytes, minutes));
     let config = wishes.reshape(preset.config(vocab_size, context_for(n_train_tokens)))?;
     ensure!(
         n_train_tokens > config.block_size,

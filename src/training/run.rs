@@ -17,7 +17,7 @@ use crate::formats::token_shard::Shard;
 use crate::kernels::Cpu;
 use crate::kernels::cpu::cpu_name;
 use crate::tokenizer::Tokenizer;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -47,6 +47,12 @@ pub struct RunReport {
 impl Run {
     /// Creates a model directory for `plan` at `path` and writes all that describes it.
     pub fn begin(path: &Path, plan: Plan, report: &CorpusReport, tokenizer: Tokenizer, text: Prepared) -> Result<Run> {
+        ensure!(
+            !path.join("run.json").exists() && !path.join("model.safetensors").exists(),
+            "{} already holds a model: choose another directory, or continue it with `siskin train --resume {}`",
+            path.display(),
+            path.display()
+        );
         let dir = ModelDir::create(path)?;
         let manifest = Manifest {
             siskin_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -42,14 +42,20 @@ pub struct Progress {
     pub n_tokens_seen: u64,
     /// Seconds of training, earlier sittings included.
     pub elapsed_s: f64,
+    /// Seconds of these spent on evaluations and samples.
+    pub evaluating_s: f64,
     /// Factor on the learning rate; halved by each roll-back.
     pub lr_scale: f64,
     /// Roll-backs so far.
     pub n_rollbacks: u32,
     /// Where the loader stands.
     pub loader: LoaderState,
-    /// Evaluations made.
+    /// Evaluations made or passed over.
     pub n_evaluated: u64,
+    /// The step that was evaluated last.
+    pub evaluated_step: u64,
+    /// Samples written: fifths of the run that have had theirs.
+    pub n_samples: u64,
     /// Evaluations since the best.
     pub n_since_best: u64,
     /// The best evaluation.
@@ -68,10 +74,13 @@ impl Progress {
             step: 0,
             n_tokens_seen: 0,
             elapsed_s: 0.0,
+            evaluating_s: 0.0,
             lr_scale: 1.0,
             n_rollbacks: 0,
             loader: LoaderState::default(),
             n_evaluated: 0,
+            evaluated_step: 0,
+            n_samples: 0,
             n_since_best: 0,
             best: None,
             train_bits_at_best: 0.0,
@@ -216,18 +225,21 @@ impl<'a> Trainer<'a> {
             if !self.step(observer)? {
                 continue;
             }
+            self.progress.elapsed_s += began.elapsed().as_secs_f64();
             if self.evaluation_is_due() {
                 self.evaluate(observer, sample)?;
                 if self.progress.n_since_best >= self.settings.patience {
                     break Ending::Patience;
                 }
             }
-            self.progress.elapsed_s += began.elapsed().as_secs_f64();
             if last_save.elapsed().as_secs_f64() >= self.settings.save_every_s {
                 self.save(observer)?;
                 last_save = Instant::now();
             }
         };
+        if self.progress.evaluated_step != self.progress.step {
+            self.evaluate(observer, sample)?;
+        }
         self.finish(ending, observer)
     }
 
@@ -358,13 +370,29 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Evaluations over the run: a function of the settings, so that a run by steps is the same each time.
+    fn n_evaluations(&self) -> u64 {
+        match self.settings.length {
+            Length::Steps(n) => self.settings.evaluations_in(n, self.network.config()),
+            Length::Minutes(_) => self.settings.n_evaluations,
+        }
+    }
+
     fn evaluation_is_due(&self) -> bool {
-        self.fraction_done() * self.settings.n_evaluations as f64 >= (self.progress.n_evaluated + 1) as f64
+        let is_time = self.fraction_done() * self.n_evaluations() as f64 >= (self.progress.n_evaluated + 1) as f64;
+        // By the clock, evaluations may take a twentieth of it.
+        let is_cheap = match self.settings.length {
+            Length::Steps(_) => true,
+            Length::Minutes(_) => self.progress.evaluating_s * 20.0 <= self.progress.elapsed_s,
+        };
+        is_time && is_cheap
     }
 
     fn evaluate(&mut self, observer: &mut dyn Observer, sample: &mut SampleWriter) -> Result<()> {
+        let began = Instant::now();
+        self.progress.evaluated_step = self.progress.step;
         // Where steps are long, several evaluations can fall due at once; one serves for all.
-        self.progress.n_evaluated = (self.fraction_done() * self.settings.n_evaluations as f64) as u64;
+        self.progress.n_evaluated = (self.fraction_done() * self.n_evaluations() as f64) as u64;
         let max_windows = self.settings.n_eval_tokens.div_ceil(self.network.config().block_size).max(1);
         let Some(found) = self.held_out(max_windows) else { return Ok(()) };
         let is_best = found.bits_per_byte.is_finite()
@@ -385,10 +413,14 @@ impl<'a> Trainer<'a> {
             self.progress.n_since_best += 1;
             self.warn_of_memorising(found.bits_per_byte, observer);
         }
-        // Five samples over a run are enough to see it learn.
-        if self.progress.n_evaluated % (self.settings.n_evaluations / 5).max(1) == 1 {
+        // Five samples or so over a run are enough to see it learn.
+        let part = (self.fraction_done() * 5.0) as u64;
+        if part > self.progress.n_samples {
+            self.progress.n_samples = part;
             observer.event(&Event::Sample(&sample(&self.network.weights)?));
         }
+        self.progress.evaluating_s += began.elapsed().as_secs_f64();
+        self.progress.elapsed_s += began.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -460,3 +492,6 @@ impl<'a> Trainer<'a> {
         Ok(Outcome { ending, progress: self.progress, evaluation })
     }
 }
+
+#[cfg(test)]
+mod tests;

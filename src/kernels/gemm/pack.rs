@@ -53,10 +53,14 @@ fn transpose_rows(data: &[f32], row_stride: usize, col_stride: usize, n_cols: us
     }
 }
 
+/// Floats after which addresses fall on the same sets of an L1 cache of 64 sets with lines of 16 floats.
+const SET_STRIDE: usize = 1024;
+
 /// A dense copy of some rows of A over one block of inner elements.
 ///
-/// A row-major A is copied row by row, with 16 floats of padding so that rows do not all fall on the same cache sets; a
-/// transposed A is copied column by column, since there the rows are what lies next to each other.
+/// A row-major A is read where it lies, unless its rows are whole pages apart: then all rows of a tile would fall on the
+/// same cache sets, and it is copied row by row with 16 floats of padding. A transposed A is copied column by column, so
+/// that what a tile reads lies together.
 pub(super) struct ABlock<'a> {
     data: &'a [f32],
     pub(super) row_stride: usize,
@@ -64,9 +68,18 @@ pub(super) struct ABlock<'a> {
 }
 
 impl<'a> ABlock<'a> {
-    pub(super) fn copy(buf: &'a mut AlignedBuf, a: Matrix, rows: Range<usize>, k: usize, depth: usize) -> ABlock<'a> {
+    pub(super) fn copy(
+        buf: &'a mut AlignedBuf,
+        a: Matrix<'a>,
+        rows: Range<usize>,
+        k: usize,
+        depth: usize,
+    ) -> ABlock<'a> {
         let n_rows = rows.len();
-        if a.col_stride == 1 {
+        if a.col_stride == 1 && !a.row_stride.is_multiple_of(SET_STRIDE) {
+            let first = rows.start * a.row_stride + k;
+            ABlock { data: &a.data[first..], row_stride: a.row_stride, col_stride: 1 }
+        } else if a.col_stride == 1 {
             let stride = depth + 16;
             let data = buf.at_least(n_rows * stride);
             for (row, out) in rows.zip(data.chunks_exact_mut(stride)) {

@@ -1,0 +1,44 @@
+//! The inference engine against the trainer's forward pass: with a cache and without one, the same bits.
+
+use siskin::inference::{Engine, LanguageModel};
+use siskin::kernels::Cpu;
+use siskin::kernels::cross_entropy::cross_entropy;
+use siskin::model::{Config, Preset, initial_weights};
+use siskin::training::network::{Batch, Network};
+
+const N_TOKENS: usize = 100;
+
+fn config() -> Config {
+    Config { n_kv_head: 2, ..Preset::Nano.config(500, 128) }
+}
+
+/// What the engine, fed in chunks of `chunk`, pays for each next token.
+fn nats_by_engine(config: &Config, weights: &[f32], ids: &[u32], targets: &[u32], chunk: usize) -> Vec<f32> {
+    let cpu = Cpu::new(1);
+    let mut engine = Engine::new(config, weights, config.block_size, 2).unwrap();
+    let mut nats = Vec::new();
+    for (ids, targets) in ids.chunks(chunk).zip(targets.chunks(chunk)) {
+        // Logits come for the last token of a chunk only.
+        let mut logits = engine.feed(ids).to_vec();
+        let mut paid = [0.0];
+        cross_entropy(&cpu, &mut logits, &targets[targets.len() - 1..], 1.0, &mut paid);
+        nats.push(paid[0]);
+    }
+    nats
+}
+
+#[test]
+fn prefill_in_chunks_and_decode_have_the_bits_of_the_uncached_forward_pass() {
+    let config = config();
+    let weights: Vec<f32> = initial_weights(&config, 2).iter().map(|w| w * 4.0).collect();
+    let ids: Vec<u32> = (0..N_TOKENS as u32).map(|i| i * i * 31 % 500).collect();
+    let targets: Vec<u32> = ids.iter().map(|id| (id + 7) % 500).collect();
+    let mut network = Network::new(&config, &weights, N_TOKENS);
+    let batch = Batch { ids: &ids, targets: &targets, n_positions: N_TOKENS };
+    let uncached = network.nats(&Cpu::new(1), batch).to_vec();
+    for chunk in [1, 7, 33, N_TOKENS] {
+        let wanted: Vec<f32> =
+            (0..N_TOKENS).filter(|i| (i + 1) % chunk == 0 || i + 1 == N_TOKENS).map(|i| uncached[i]).collect();
+        assert_eq!(nats_by_engine(&config, &weights, &ids, &targets, chunk), wanted, "chunks of {chunk}");
+    }
+}
