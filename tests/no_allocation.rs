@@ -3,7 +3,7 @@
 use siskin::kernels::Cpu;
 use siskin::model::{Preset, initial_weights};
 use siskin::training::network::{Batch, Network};
-use siskin::training::optimizer::{Optimizer, OptimizerSettings};
+use siskin::training::optimizer::{MuonSettings, Optimizer, OptimizerSettings};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -37,16 +37,17 @@ fn a_step_after_the_first_allocates_nothing() {
     let cpu = Cpu::new(1);
     let ids: Vec<u32> = (0..128).map(|i| i * 7 % 300).collect();
     let mut network = Network::new(&config, &initial_weights(&config, 1), ids.len());
-    let settings = OptimizerSettings { beta1: 0.9, beta2: 0.95, weight_decay: 0.1, max_grad_norm: 1.0 };
-    let mut optimizer = Optimizer::new(settings, config.n_params());
+    let muon = Some(MuonSettings { lr_factor: 1.0, momentum: 0.95, beta2: 0.95 });
+    let settings = OptimizerSettings { beta1: 0.9, beta2: 0.95, weight_decay: 0.1, max_grad_norm: 1.0, muon };
+    let mut optimizer = Optimizer::new(settings, network.layout());
     let mut counts = [0; 3];
     for (step, count) in counts.iter_mut().enumerate() {
         let before = N_ALLOCATIONS.load(Ordering::Relaxed);
         network.gradients.fill(0.0);
         network.loss_and_gradients(&cpu, Batch { ids: &ids, targets: &ids, n_positions: 32 });
         let norm = optimizer.grad_norm(&cpu, &network.gradients, 1);
-        let (layout, weights, gradients) = network.parts();
-        optimizer.step(&cpu, layout, weights, gradients, (step as u64 + 1, 1e-3), (norm, 1));
+        let (weights, gradients) = network.parts();
+        optimizer.step(&cpu, weights, gradients, (step as u64 + 1, 1e-3), (norm, 1));
         *count = N_ALLOCATIONS.load(Ordering::Relaxed) - before;
     }
     assert!(counts[0] > 0, "the first step makes its buffers, so the counter must have seen some");

@@ -23,10 +23,10 @@ enum BenchCommand {
 #[derive(Args, Debug)]
 struct TrainBenchArgs {
     /// Size of the model; the options below change single numbers of it
-    #[arg(long, value_parser = super::train::preset_parser(), default_value = "tiny")]
+    #[arg(long, value_parser = super::shape::preset_parser(), default_value = "tiny")]
     preset: Preset,
     #[command(flatten)]
-    shape: super::train::ShapeArgs,
+    shape: super::shape::ShapeArgs,
     /// Sequences in a batch
     #[arg(long, value_name = "B", default_value_t = 16)]
     batch: usize,

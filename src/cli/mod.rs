@@ -13,8 +13,10 @@ mod interrupt;
 mod loading;
 mod samples;
 mod sampling;
+mod shape;
 mod tokenizer;
 mod train;
+mod train_words;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

@@ -1,18 +1,17 @@
 //! `siskin train`: text in, a model directory out.
 
+use super::shape::{ShapeArgs, preset_parser};
+use super::train_words::{conclude, introduce, run_name};
 use super::{Exit, display, display::ByteProgress, interrupt::ctrl_c_flag, n_threads, samples::sampler};
 use crate::checkpoint::{self, RUNS};
 use crate::data::{Corpus, CorpusReport, Prepared, cache_dir, prepare, tokenizer_for};
-use crate::model::{Config, Preset};
+use crate::model::Preset;
 use crate::tokenizer::{Tokenizer, vocab_size_for};
-use crate::training::plan::{Plan, Wishes, plan};
-use crate::training::run::{Run, RunReport};
+use crate::training::plan::{Wishes, plan};
+use crate::training::run::Run;
 use crate::training::settings::Length;
-use crate::training::trainer::Ending;
-use crate::training::words;
 use anyhow::{Context, Result, ensure};
-use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// Learn from your text: files and folders in, a model under runs/ out
@@ -48,6 +47,12 @@ pub(super) struct TrainArgs {
     /// Highest learning rate
     #[arg(long)]
     lr: Option<f64>,
+    /// What updates the matrices inside the blocks
+    #[arg(long, value_enum, default_value = "muon")]
+    optimizer: OptimizerChoice,
+    /// Muon's learning rate as a multiple of --lr
+    #[arg(long, value_name = "X")]
+    muon_factor: Option<f64>,
     /// Train for so many steps; the result is then a function of the seed
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
     steps: Option<u64>,
@@ -74,68 +79,23 @@ pub(super) struct TrainArgs {
     quiet: bool,
 }
 
-/// Single numbers of a model's shape.
-#[derive(Args, Debug, Default)]
-pub(super) struct ShapeArgs {
-    /// Transformer blocks
-    #[arg(long, value_name = "N")]
-    layers: Option<usize>,
-    /// Width of the model
-    #[arg(long, value_name = "N")]
-    width: Option<usize>,
-    /// Attention heads; must divide the width
-    #[arg(long, value_name = "N")]
-    heads: Option<usize>,
-    /// Key/value heads; must divide the heads
-    #[arg(long, value_name = "N")]
-    kv_heads: Option<usize>,
-    /// Width of the feed-forward layer
-    #[arg(long, value_name = "N")]
-    ffn: Option<usize>,
-    /// Entries of the vocabulary; chosen by the size of the text if not given
-    #[arg(long, value_name = "N")]
-    pub(super) vocab: Option<usize>,
-    /// Longest context in tokens
-    #[arg(long, value_name = "N")]
-    context: Option<usize>,
-    /// Give the output head its own weights instead of the embedding's
-    #[arg(long)]
-    untied: bool,
-}
-
-impl ShapeArgs {
-    /// `config` with the numbers that were typed.
-    pub(super) fn apply(&self, config: Config) -> Result<Config> {
-        self.wishes().reshape(config)
-    }
-
-    fn wishes(&self) -> Wishes {
-        Wishes {
-            n_layer: self.layers,
-            n_embd: self.width,
-            n_head: self.heads,
-            n_kv_head: self.kv_heads,
-            n_ffn: self.ffn,
-            block_size: self.context,
-            untied: self.untied,
-            ..Wishes::default()
-        }
-    }
-}
-
-/// Accepts the names of presets.
-pub(super) fn preset_parser() -> impl TypedValueParser<Value = Preset> {
-    PossibleValuesParser::new(Preset::ALL.map(Preset::name)).map(|name| Preset::named(&name).expect("a listed name"))
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum OptimizerChoice {
+    /// Orthogonalised momentum: learns more from each token
+    Muon,
+    /// The customary one
+    Adamw,
 }
 
 /// Runs the command.
 pub(super) fn run(args: TrainArgs) -> Result<Exit> {
-    let stop = ctrl_c_flag()?;
     let show = if args.quiet { display::Show::Notices } else { display::Show::Progress };
     let run = match &args.resume {
         Some(name) => resume(name)?,
         None => begin(&args, show)?,
     };
+    // Only now: until here nothing is lost when Ctrl-C simply ends the process.
+    let stop = ctrl_c_flag()?;
     let (dir, name) = (run.dir.path.clone(), run_name(&run.dir.path));
     let n_threads = n_threads(args.threads);
     let mut sample = sampler(run.manifest.config.clone(), run.tokenizer().clone(), run.manifest.seed, n_threads);
@@ -185,6 +145,8 @@ fn begin(args: &TrainArgs, show: display::Show) -> Result<Run> {
         batch: args.batch,
         n_accumulate: args.accumulate,
         lr: args.lr,
+        adamw_only: args.optimizer == OptimizerChoice::Adamw,
+        muon_factor: args.muon_factor,
         length: args.steps.map(Length::Steps).or(args.minutes.map(Length::Minutes)),
         seed: args.seed,
         patience: args.patience,
@@ -198,66 +160,4 @@ fn begin(args: &TrainArgs, show: display::Show) -> Result<Run> {
     };
     display::say(show, &introduce(&plan, text.train.len(), &path, wishes.preset.is_none()));
     Run::begin(&path, plan, report, tokenizer, text)
-}
-
-fn introduce(plan: &Plan, n_train_tokens: usize, path: &Path, is_chosen: bool) -> String {
-    let c = &plan.config;
-    let why = if is_chosen { ", chosen by the text and the time" } else { "" };
-    let length = match plan.settings.length {
-        Length::Steps(n) => format!("{} steps", words::thousands(n)),
-        Length::Minutes(m) => words::duration(m * 60.0),
-    };
-    format!(
-        "model      {} ({} weights{why}): {} layers, {} wide, {} heads, vocabulary {}, context {}\n\
-         training   {length}, {} tokens a step of {} in the text, seed {}\n\
-         directory  {}\n",
-        plan.preset.name(),
-        words::short_count(c.n_params() as u64),
-        c.n_layer,
-        c.n_embd,
-        c.n_head,
-        words::thousands(c.vocab_size as u64),
-        c.block_size,
-        words::thousands(plan.settings.tokens_per_step(c)),
-        words::thousands(n_train_tokens as u64),
-        plan.settings.seed,
-        path.display(),
-    )
-}
-
-/// The words at the end, and the exit code.
-fn conclude(report: &RunReport, dir: &Path, name: &str, show: display::Show) -> Exit {
-    let progress = &report.outcome.progress;
-    let spent = format!(
-        "{} of training, {} steps, {} tokens seen",
-        words::duration(progress.elapsed_s),
-        words::thousands(progress.step),
-        words::thousands(progress.n_tokens_seen)
-    );
-    if report.outcome.ending == Ending::Interrupted {
-        display::notice(&format!("saved after {spent}. Go on with: siskin train --resume {name}\n"));
-        return Exit::Interrupted;
-    }
-    let mut lines = match report.outcome.ending {
-        Ending::Patience => format!("stopped early, since held-out text got no better: {spent}\n"),
-        _ => format!("done: {spent}\n"),
-    };
-    if let Some(found) = &report.outcome.evaluation {
-        lines += &format!("held-out bits per byte: {:.3} ± {:.3}", found.bits_per_byte, found.standard_error);
-        for (name, bits) in &report.baselines {
-            lines += &format!(", {name} {bits:.3}");
-        }
-        lines += " (less is better)\n";
-    }
-    lines +=
-        &format!("model: {}\ntry:   siskin chat {name}\n       siskin complete -m {name} \"...\"\n", dir.display());
-    display::say(show, &lines);
-    Exit::Done
-}
-
-/// What a person types to name the run: its name if it lies under runs/, else its path.
-fn run_name(path: &Path) -> String {
-    let is_run = path.parent() == Some(Path::new(RUNS));
-    let name = path.file_name().filter(|_| is_run).map(|name| name.to_string_lossy().into_owned());
-    name.unwrap_or_else(|| path.display().to_string())
 }

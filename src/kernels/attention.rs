@@ -1,6 +1,6 @@
 //! Causal attention with grouped queries, forward and backward, without a T x T matrix in memory.
 //!
-//! Work is divided by sequence and key/value head. Within one, queries go by in blocks of [`ROW_BLOCK`] rows whose
+//! Work is divided by sequence and key/value head. Within one, queries go by in blocks of `ROW_BLOCK` rows whose
 //! scores against all earlier keys (rows x T floats, in the L2 cache) are computed, turned into probabilities and used at
 //! once; keys after the block's last row are never touched, which saves half of the arithmetic. For the backward pass only
 //! the logarithm of each row's sum is kept and the probabilities are computed again, as in FlashAttention-2 (Dao, arXiv
@@ -184,7 +184,7 @@ thread_local! {
 /// Attention of whole sequences of `n_positions` rows each, from position 0.
 ///
 /// `qk` is (N, (H+KV)*D) with queries and keys normalised and turned, `qkv` (N, (H+2KV)*D) of which the values are read,
-/// `out` (N, H*D), `log_sums` (N, H) in the order [sequence][head][position].
+/// `out` (N, H*D), `log_sums` (N, H) in the order sequence, head, position.
 pub fn causal_attention(
     cpu: &Cpu,
     heads: Heads,

@@ -19,6 +19,7 @@ pub mod gemm;
 #[cfg(test)]
 pub(crate) mod gradient_check;
 mod math;
+pub mod muon;
 pub mod norm;
 pub mod pool;
 pub mod qk_norm_rope;

@@ -44,8 +44,9 @@ pub fn measure_training(config: &Config, batch: usize, n_steps: usize, n_threads
     let mut random = Random::new(0, 0);
     let ids: Vec<u32> = (0..2 * n_rows).map(|_| random.below(config.vocab_size as u64) as u32).collect();
     let mut network = Network::new(config, &initial_weights(config, 0), n_rows);
-    let settings = OptimizerSettings { beta1: 0.9, beta2: 0.95, weight_decay: 0.1, max_grad_norm: 1.0 };
-    let mut optimizer = Optimizer::new(settings, config.n_params());
+    // AdamW throughout: what the peers that this is compared with do.
+    let settings = OptimizerSettings { beta1: 0.9, beta2: 0.95, weight_decay: 0.1, max_grad_norm: 1.0, muon: None };
+    let mut optimizer = Optimizer::new(settings, network.layout());
     let batch_ids = Batch { ids: &ids[..n_rows], targets: &ids[n_rows..], n_positions: config.block_size };
     let mut times: Vec<f64> = (0..n_steps.max(1) as u64 + 2)
         .map(|step| {
@@ -53,8 +54,8 @@ pub fn measure_training(config: &Config, batch: usize, n_steps: usize, n_threads
             network.gradients.fill(0.0);
             network.loss_and_gradients(&cpu, batch_ids);
             let norm = optimizer.grad_norm(&cpu, &network.gradients, 1);
-            let (layout, weights, gradients) = network.parts();
-            optimizer.step(&cpu, layout, weights, gradients, (step + 1, 1e-3), (norm, 1));
+            let (weights, gradients) = network.parts();
+            optimizer.step(&cpu, weights, gradients, (step + 1, 1e-3), (norm, 1));
             began.elapsed().as_secs_f64() * 1e3
         })
         .skip(2)

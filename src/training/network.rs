@@ -72,9 +72,9 @@ impl Network {
         &self.config
     }
 
-    /// What an optimizer needs: the places of all tensors, their weights and their gradients.
-    pub fn parts(&mut self) -> (&Layout, &mut [f32], &[f32]) {
-        (&self.layout, &mut self.weights, &self.gradients)
+    /// What an optimizer needs: weights to change and gradients to read.
+    pub fn parts(&mut self) -> (&mut [f32], &[f32]) {
+        (&mut self.weights, &self.gradients)
     }
 
     /// Bytes of weights, gradients and activations.

@@ -1,36 +1,66 @@
-//! AdamW over all tensors of a model: matrices are decayed, vectors are not.
+//! The update of all tensors of a model: Muon for the matrices inside the blocks, AdamW for embedding, head and norms.
+//!
+//! Decay groups: matrices are decayed, vectors are not. Where Muon is off, AdamW updates everything.
 
 use crate::kernels::adamw::{AdamW, adamw, sum_of_squares};
+use crate::kernels::muon::{MatrixPlace, Muon, muon};
 use crate::kernels::{AlignedBuf, Cpu};
-use crate::model::Layout;
+use crate::model::{Layout, TensorSpec};
 use serde::{Deserialize, Serialize};
 
 /// What stays the same over a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OptimizerSettings {
-    /// Decay of the mean of gradients.
+    /// AdamW's decay of the mean of gradients.
     pub beta1: f32,
-    /// Decay of the mean of squared gradients.
+    /// AdamW's decay of the mean of squared gradients.
     pub beta2: f32,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f32,
     /// Gradients whose norm over all weights exceeds this are scaled down to it.
     pub max_grad_norm: f64,
+    /// Muon's constants, if it updates the blocks' matrices.
+    pub muon: Option<MuonSettings>,
+}
+
+/// Muon's constants.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MuonSettings {
+    /// Its learning rate, as a multiple of AdamW's.
+    pub lr_factor: f64,
+    /// Decay of the mean of gradients.
+    pub momentum: f32,
+    /// Decay of each row's mean square.
+    pub beta2: f32,
 }
 
 /// The moments of every weight.
 pub struct Optimizer {
     settings: OptimizerSettings,
+    /// Tensors that AdamW updates.
+    by_adamw: Vec<TensorSpec>,
+    /// Matrices that Muon updates.
+    by_muon: Vec<MatrixPlace>,
     /// Mean of gradients.
     pub moment1: AlignedBuf,
-    /// Mean of squared gradients.
+    /// Mean of squared gradients; for a matrix of Muon's, its first elements are the mean squares of its rows.
     pub moment2: AlignedBuf,
 }
 
 impl Optimizer {
-    /// Fresh moments for `n_weights` weights.
-    pub fn new(settings: OptimizerSettings, n_weights: usize) -> Optimizer {
-        Optimizer { settings, moment1: AlignedBuf::zeros(n_weights), moment2: AlignedBuf::zeros(n_weights) }
+    /// Fresh moments for the tensors of `layout`.
+    pub fn new(settings: OptimizerSettings, layout: &Layout) -> Optimizer {
+        let is_for_muon = |t: &TensorSpec| {
+            settings.muon.is_some() && t.is_matrix() && t.range != layout.embed && t.range != layout.head
+        };
+        let (matrices, by_adamw): (Vec<TensorSpec>, _) = layout.tensors.iter().cloned().partition(is_for_muon);
+        Optimizer {
+            settings,
+            by_adamw,
+            by_muon: matrices.into_iter().map(|t| MatrixPlace { n_rows: t.shape[0], range: t.range }).collect(),
+            moment1: AlignedBuf::zeros(layout.n_elements),
+            moment2: AlignedBuf::zeros(layout.n_elements),
+        }
     }
 
     /// The norm of the mean gradient, when `gradients` is the sum of `n_batches` batches.
@@ -42,23 +72,35 @@ impl Optimizer {
     pub fn step(
         &mut self,
         cpu: &Cpu,
-        layout: &Layout,
         weights: &mut [f32],
         gradients: &[f32],
         (step, lr): (u64, f64),
         (grad_norm, n_batches): (f64, usize),
     ) {
-        let clip = (self.settings.max_grad_norm / grad_norm.max(1e-12)).min(1.0);
-        for tensor in &layout.tensors {
+        let s = &self.settings;
+        let clip = (s.max_grad_norm / grad_norm.max(1e-12)).min(1.0);
+        let gradient_scale = (clip / n_batches as f64) as f32;
+        if let Some(m) = s.muon {
+            let update = Muon {
+                lr: (lr * m.lr_factor) as f32,
+                momentum: m.momentum,
+                beta2: m.beta2,
+                weight_decay: s.weight_decay,
+                step,
+                gradient_scale,
+            };
+            muon(cpu, update, &self.by_muon, weights, gradients, &mut self.moment1, &mut self.moment2);
+        }
+        for tensor in &self.by_adamw {
             let range = tensor.range.clone();
             let update = AdamW {
                 lr: lr as f32,
-                beta1: self.settings.beta1,
-                beta2: self.settings.beta2,
+                beta1: s.beta1,
+                beta2: s.beta2,
                 eps: 1e-8,
-                weight_decay: if tensor.is_matrix() { self.settings.weight_decay } else { 0.0 },
+                weight_decay: if tensor.is_matrix() { s.weight_decay } else { 0.0 },
                 step,
-                gradient_scale: (clip / n_batches as f64) as f32,
+                gradient_scale,
             };
             let (moment1, moment2) = (&mut self.moment1[range.clone()], &mut self.moment2[range.clone()]);
             adamw(cpu, update, &mut weights[range.clone()], &gradients[range], moment1, moment2);
@@ -71,16 +113,39 @@ mod tests {
     use super::*;
     use crate::model::Preset;
 
+    const ADAMW: OptimizerSettings =
+        OptimizerSettings { beta1: 0.9, beta2: 0.95, weight_decay: 0.5, max_grad_norm: 1.0, muon: None };
+
     #[test]
     fn only_matrices_are_decayed() {
         let layout = Layout::new(&Preset::Nano.config(64, 16));
-        let settings = OptimizerSettings { beta1: 0.9, beta2: 0.95, weight_decay: 0.5, max_grad_norm: 1.0 };
-        let mut optimizer = Optimizer::new(settings, layout.n_elements);
+        let mut optimizer = Optimizer::new(ADAMW, &layout);
         let (mut weights, gradients) = (vec![1.0; layout.n_elements], vec![0.0; layout.n_elements]);
-        optimizer.step(&Cpu::new(1), &layout, &mut weights, &gradients, (1, 0.1), (0.0, 1));
+        optimizer.step(&Cpu::new(1), &mut weights, &gradients, (1, 0.1), (0.0, 1));
         for tensor in &layout.tensors {
             let wanted = if tensor.is_matrix() { 0.95 } else { 1.0 };
             assert!(weights[tensor.range.clone()].iter().all(|&w| (w - wanted).abs() < 1e-6), "{}", tensor.name);
+        }
+    }
+
+    #[test]
+    fn each_tensor_is_updated_by_one_of_the_two_and_bits_do_not_depend_on_threads() {
+        let layout = Layout::new(&Preset::Nano.config(64, 16));
+        let muon = Some(MuonSettings { lr_factor: 1.0, momentum: 0.9, beta2: 0.95 });
+        let gradients: Vec<f32> = (0..layout.n_elements).map(|i| ((i * 7919) % 1009) as f32 / 504.0 - 1.0).collect();
+        let run = |n_threads| {
+            let mut optimizer = Optimizer::new(OptimizerSettings { muon, ..ADAMW }, &layout);
+            let mut weights = vec![0.5; layout.n_elements];
+            let cpu = Cpu::new(n_threads);
+            let norm = optimizer.grad_norm(&cpu, &gradients, 1);
+            optimizer.step(&cpu, &mut weights, &gradients, (1, 0.1), (norm, 1));
+            weights
+        };
+        let weights = run(1);
+        assert_eq!(weights, run(3));
+        for tensor in &layout.tensors {
+            let n_same = weights[tensor.range.clone()].iter().filter(|&&w| w == 0.5).count();
+            assert!(n_same * 50 < tensor.range.len(), "{n_same} weights of {} did not move", tensor.name);
         }
     }
 }

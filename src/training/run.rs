@@ -6,6 +6,7 @@
 use super::baselines;
 use super::card::{CardInputs, Sample, model_card};
 use super::observer::Observer;
+use super::optimizer::OptimizerSettings;
 use super::plan::Plan;
 use super::plot::loss_svg;
 use super::run_log;
@@ -203,7 +204,7 @@ fn settings_in_words(s: &Settings) -> Vec<(String, String)> {
     let n = &s.optimizer;
     [
         ("batch", format!("{} sequences, {} a step", s.batch, s.batch * s.n_accumulate)),
-        ("optimizer", format!("AdamW, betas {} and {}, weight decay {}", n.beta1, n.beta2, n.weight_decay)),
+        ("optimizer", optimizer_in_words(&s.optimizer)),
         (
             "learning rate",
             format!(
@@ -218,6 +219,16 @@ fn settings_in_words(s: &Settings) -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
+}
+
+fn optimizer_in_words(s: &OptimizerSettings) -> String {
+    let adamw = format!("AdamW (betas {} and {})", s.beta1, s.beta2);
+    match s.muon {
+        Some(m) => {
+            format!("Muon (momentum {}), {adamw} for embedding and norms, weight decay {}", m.momentum, s.weight_decay)
+        }
+        None => format!("{adamw}, weight decay {}", s.weight_decay),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -13,7 +13,7 @@ use super::settings::{Length, Settings};
 use crate::checkpoint::{ModelDir, ResumeRef, ResumeState};
 use crate::data::loader::{Loader, LoaderState, TokenSource};
 use crate::kernels::Cpu;
-use crate::model::{Config, initial_weights};
+use crate::model::{Config, Layout, initial_weights};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -186,7 +186,7 @@ impl<'a> Trainer<'a> {
         let loader = Loader::new(text.train, config.block_size, settings.seed, snapshot.progress.loader)?;
         let mut trainer = Trainer {
             network: Network::new(config, &snapshot.weights, n_rows),
-            optimizer: Optimizer::new(settings.optimizer, config.n_params()),
+            optimizer: Optimizer::new(settings.optimizer, &Layout::new(config)),
             progress: snapshot.progress.clone(),
             best_weights: Vec::new(),
             ids: vec![0; n_rows],
@@ -281,9 +281,8 @@ impl<'a> Trainer<'a> {
         let lr =
             self.settings.lr * self.progress.lr_scale * self.settings.schedule.factor(self.progress.step, fraction);
         self.progress.step += 1;
-        let (layout, weights, gradients) = self.network.parts();
-        let at = (self.progress.step, lr);
-        self.optimizer.step(self.cpu, layout, weights, gradients, at, (grad_norm, n_batches));
+        let (weights, gradients) = self.network.parts();
+        self.optimizer.step(self.cpu, weights, gradients, (self.progress.step, lr), (grad_norm, n_batches));
         self.progress.loader = self.loader.state();
         self.report_step(loss, n_bytes, lr, grad_norm, began.elapsed().as_secs_f64(), observer)?;
         Ok(true)

@@ -2,7 +2,7 @@
 //!
 //! The scheme is that of Goto and van de Geijn ("Anatomy of high-performance matrix multiplication", 2008). B is packed
 //! block by block into panels of [`PANEL`] columns; a task takes a block of rows of A, copies it to dense scratch and
-//! runs the micro-kernel ([`tile`]) over panels and row tiles:
+//! runs the micro-kernel (`tile`) over panels and row tiles:
 //!
 //! ```text
 //! for each block of BLOCK_K inner elements:

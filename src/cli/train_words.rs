@@ -1,0 +1,73 @@
+//! What `siskin train` says before and after: the plan, the result, and what to type next.
+
+use super::{Exit, display};
+use crate::checkpoint::RUNS;
+use crate::training::plan::Plan;
+use crate::training::run::RunReport;
+use crate::training::settings::Length;
+use crate::training::trainer::Ending;
+use crate::training::words;
+use std::path::Path;
+
+/// The plan in three lines.
+pub(super) fn introduce(plan: &Plan, n_train_tokens: usize, path: &Path, is_chosen: bool) -> String {
+    let c = &plan.config;
+    let why = if is_chosen { ", chosen by the text and the time" } else { "" };
+    let length = match plan.settings.length {
+        Length::Steps(n) => format!("{} steps", words::thousands(n)),
+        Length::Minutes(m) => words::duration(m * 60.0),
+    };
+    format!(
+        "model      {} ({} weights{why}): {} layers, {} wide, {} heads, vocabulary {}, context {}\n\
+         training   {length}, {} tokens a step of {} in the text, seed {}\n\
+         directory  {}\n",
+        plan.preset.name(),
+        words::short_count(c.n_params() as u64),
+        c.n_layer,
+        c.n_embd,
+        c.n_head,
+        words::thousands(c.vocab_size as u64),
+        c.block_size,
+        words::thousands(plan.settings.tokens_per_step(c)),
+        words::thousands(n_train_tokens as u64),
+        plan.settings.seed,
+        path.display(),
+    )
+}
+
+/// The words at the end, and the exit code.
+pub(super) fn conclude(report: &RunReport, dir: &Path, name: &str, show: display::Show) -> Exit {
+    let progress = &report.outcome.progress;
+    let spent = format!(
+        "{} of training, {} steps, {} tokens seen",
+        words::duration(progress.elapsed_s),
+        words::thousands(progress.step),
+        words::thousands(progress.n_tokens_seen)
+    );
+    if report.outcome.ending == Ending::Interrupted {
+        display::notice(&format!("saved after {spent}. Go on with: siskin train --resume {name}\n"));
+        return Exit::Interrupted;
+    }
+    let mut lines = match report.outcome.ending {
+        Ending::Patience => format!("stopped early, since held-out text got no better: {spent}\n"),
+        _ => format!("done: {spent}\n"),
+    };
+    if let Some(found) = &report.outcome.evaluation {
+        lines += &format!("held-out bits per byte: {:.3} ± {:.3}", found.bits_per_byte, found.standard_error);
+        for (name, bits) in &report.baselines {
+            lines += &format!(", {name} {bits:.3}");
+        }
+        lines += " (less is better)\n";
+    }
+    lines +=
+        &format!("model: {}\ntry:   siskin chat {name}\n       siskin complete -m {name} \"...\"\n", dir.display());
+    display::say(show, &lines);
+    Exit::Done
+}
+
+/// What a person types to name the run: its name if it lies under runs/, else its path.
+pub(super) fn run_name(path: &Path) -> String {
+    let is_run = path.parent() == Some(Path::new(RUNS));
+    let name = path.file_name().filter(|_| is_run).map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| path.display().to_string())
+}

@@ -1,0 +1,312 @@
+//! The Muon update of weight matrices: momentum, made orthogonal, with a rate for each neuron.
+//!
+//! Muon (Jordan et al., 2024, kellerjordan.github.io/posts/muon) replaces a matrix's momentum by the nearest matrix whose
+//! singular values are all about one, by a few steps of a Newton-Schulz iteration. NorMuon (Li et al., arXiv 2510.05491)
+//! then divides each row by the root of its own running mean square, and scales the whole so that its mean square is that
+//! of the orthogonal matrix before. The factor 0.2 sqrt(max(rows, columns)) gives updates the size of AdamW's (Moonlight,
+//! arXiv 2502.16982), so that rates transfer over shapes.
+//!
+//! A task handles one matrix on one thread, so results do not depend on the number of threads.
+
+use super::aligned::AlignedBuf;
+use super::cpu::{Cpu, Isa, for_each_isa};
+use super::gemm::{PANEL, Panels, small_gemm};
+use super::math::sum;
+use super::shared::SharedSlice;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Steps of the iteration; the coefficients below are made for five.
+const N_ITERATIONS: usize = 5;
+
+/// x -> a x + b x^3 + c x^5 brings singular values from (0, 1] near 1 quickly, if not exactly (Jordan et al.).
+const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
+
+/// What an update needs besides the tensors.
+#[derive(Debug, Clone, Copy)]
+pub struct Muon {
+    /// Learning rate.
+    pub lr: f32,
+    /// Decay of the mean of gradients.
+    pub momentum: f32,
+    /// Decay of each row's mean square.
+    pub beta2: f32,
+    /// Decoupled weight decay, applied where it does not work against the update ("cautious", arXiv 2411.16085).
+    pub weight_decay: f32,
+    /// Updates made so far, this one included.
+    pub step: u64,
+    /// Factor on the gradient.
+    pub gradient_scale: f32,
+}
+
+/// A matrix's place in the flat blocks.
+#[derive(Debug, Clone)]
+pub struct MatrixPlace {
+    /// Its elements.
+    pub range: Range<usize>,
+    /// Its rows: outputs of the linear layer.
+    pub n_rows: usize,
+}
+
+/// Buffers of one thread for one matrix.
+#[derive(Default)]
+struct Scratch {
+    x: AlignedBuf,
+    next: AlignedBuf,
+    gram: AlignedBuf,
+    polynomial: AlignedBuf,
+    panels: AlignedBuf,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Updates the matrices at `places`. `moment1` holds the momentum; of `moment2` the first elements of each matrix's range
+/// hold its rows' mean squares.
+pub fn muon(
+    cpu: &Cpu,
+    s: Muon,
+    places: &[MatrixPlace],
+    weights: &mut [f32],
+    gradients: &[f32],
+    moment1: &mut [f32],
+    moment2: &mut [f32],
+) {
+    let (weights, moment1, moment2) = (SharedSlice::new(weights), SharedSlice::new(moment1), SharedSlice::new(moment2));
+    let isa = cpu.isa;
+    cpu.pool.run(places.len(), |task| {
+        let MatrixPlace { range, n_rows } = places[task].clone();
+        // SAFETY: matrices do not overlap, and each is updated by one task.
+        let (w, m1, m2) =
+            unsafe { (weights.range(range.clone()), moment1.range(range.clone()), moment2.range(range.clone())) };
+        SCRATCH.with_borrow_mut(|scratch| update(isa, s, n_rows, w, &gradients[range], m1, m2, scratch));
+    });
+}
+
+fn update(
+    isa: Isa,
+    s: Muon,
+    n_rows: usize,
+    weight: &mut [f32],
+    gradient: &[f32],
+    momentum: &mut [f32],
+    row_squares: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let n_cols = weight.len() / n_rows;
+    let direction = scratch.next.at_least(weight.len());
+    nesterov(isa, s.momentum, s.gradient_scale, gradient, momentum, direction);
+    // The iteration works on the smaller side, so a tall matrix goes through it lying down.
+    let is_tall = n_rows > n_cols;
+    let (m, n) = if is_tall { (n_cols, n_rows) } else { (n_rows, n_cols) };
+    let x = scratch.x.at_least(weight.len());
+    if is_tall {
+        transpose(direction, n_rows, n_cols, x)
+    } else {
+        x.copy_from_slice(direction)
+    }
+    orthogonalise(isa, m, n, scratch);
+    if is_tall {
+        transpose(&scratch.x[..weight.len()], m, n, scratch.next.at_least(weight.len()));
+        std::mem::swap(&mut scratch.x, &mut scratch.next);
+    }
+    let update = scratch.x.at_least(weight.len());
+    let correction = 1.0 - (s.beta2 as f64).powf(s.step as f64) as f32;
+    normalise_rows(isa, update, n_cols, &mut row_squares[..n_rows], s.beta2, correction);
+    let size = 0.2 * (n_rows.max(n_cols) as f32).sqrt();
+    apply(isa, weight, update, s.lr * size, s.lr * s.weight_decay);
+}
+
+for_each_isa! {
+    /// momentum = its decayed mean with the gradient; direction = the mean one step ahead (Nesterov).
+    fn nesterov(decay: f32, scale: f32, gradient: &[f32], momentum: &mut [f32], direction: &mut [f32]) {
+        let n = gradient.len();
+        let (momentum, direction) = (&mut momentum[..n], &mut direction[..n]);
+        for i in 0..n {
+            let g = gradient[i] * scale;
+            let m = decay * momentum[i] + (1.0 - decay) * g;
+            momentum[i] = m;
+            direction[i] = decay * m + (1.0 - decay) * g;
+        }
+    }
+}
+
+/// Brings the singular values of `scratch.x` (m, n), m <= n, near one.
+fn orthogonalise(isa: Isa, m: usize, n: usize, scratch: &mut Scratch) {
+    scale_to_unit_norm(isa, &mut scratch.x[..m * n]);
+    let [a, b, c] = COEFFICIENTS;
+    let padded = |columns: usize| columns.next_multiple_of(PANEL);
+    scratch.panels.at_least((padded(m) * n).max(padded(n) * m));
+    scratch.gram.at_least(m * m);
+    scratch.polynomial.at_least(m * m);
+    scratch.next.at_least(m * n);
+    for _ in 0..N_ITERATIONS {
+        let Scratch { x, next, gram, polynomial, panels } = scratch;
+        // gram = X · X^T, (m, m)
+        let x_t = panels_of(panels, m, n, |row, col| x[col * n + row]);
+        small_gemm(isa, (m, m, n), x, (n, 1), x_t, gram, m, false);
+        // polynomial = b gram + c gram · gram
+        let columns = panels_of(panels, m, m, |row, col| gram[row * m + col]);
+        small_gemm(isa, (m, m, m), gram, (m, 1), columns, polynomial, m, false);
+        combine(isa, &mut polynomial[..m * m], &gram[..m * m], c, b);
+        // next = a X + polynomial · X
+        next[..m * n].copy_from_slice(&x[..m * n]);
+        scale(isa, &mut next[..m * n], a);
+        let columns = panels_of(panels, n, m, |row, col| x[row * n + col]);
+        small_gemm(isa, (m, n, m), polynomial, (m, 1), columns, next, n, true);
+        std::mem::swap(x, next);
+    }
+}
+
+/// Packs a (`n_rows`, `n_cols`) right-hand side into panels of 32 columns, padded with zeros.
+fn panels_of(buf: &mut AlignedBuf, n_cols: usize, n_rows: usize, at: impl Fn(usize, usize) -> f32) -> Panels<'_> {
+    for (panel, out) in buf.chunks_exact_mut(n_rows * PANEL).take(n_cols.div_ceil(PANEL)).enumerate() {
+        let width = PANEL.min(n_cols - panel * PANEL);
+        for (row, out) in out.chunks_exact_mut(PANEL).enumerate() {
+            for (col, out) in out[..width].iter_mut().enumerate() {
+                *out = at(row, panel * PANEL + col);
+            }
+            out[width..].fill(0.0);
+        }
+    }
+    Panels { data: buf, panel_stride: n_rows * PANEL }
+}
+
+/// `out` (columns, rows) = `x` (rows, columns) mirrored.
+fn transpose(x: &[f32], n_rows: usize, n_cols: usize, out: &mut [f32]) {
+    for row in 0..n_rows {
+        for col in 0..n_cols {
+            out[col * n_rows + row] = x[row * n_cols + col];
+        }
+    }
+}
+
+for_each_isa! {
+    fn scale_to_unit_norm(x: &mut [f32]) {
+        let norm = sum(x.len(), |i| x[i] * x[i]).sqrt();
+        let factor = 1.0 / (norm + 1e-12);
+        for v in x.iter_mut() {
+            *v *= factor;
+        }
+    }
+}
+
+for_each_isa! {
+    /// x = p x + q y.
+    fn combine(x: &mut [f32], y: &[f32], p: f32, q: f32) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x = p * *x + q * y;
+        }
+    }
+}
+
+for_each_isa! {
+    fn scale(x: &mut [f32], factor: f32) {
+        for v in x.iter_mut() {
+            *v *= factor;
+        }
+    }
+}
+
+for_each_isa! {
+    /// Divides each row by the root of its running mean square, then scales the whole back to its mean square.
+    fn normalise_rows(x: &mut [f32], n_cols: usize, squares: &mut [f32], beta2: f32, correction: f32) {
+        let before = sum(x.len(), |i| x[i] * x[i]);
+        for (row, square) in x.chunks_exact_mut(n_cols).zip(squares.iter_mut()) {
+            let mean = sum(n_cols, |i| row[i] * row[i]) / n_cols as f32;
+            *square = beta2 * *square + (1.0 - beta2) * mean;
+            let factor = 1.0 / ((*square / correction).sqrt() + 1e-10);
+            for v in row.iter_mut() {
+                *v *= factor;
+            }
+        }
+        let after = sum(x.len(), |i| x[i] * x[i]);
+        let factor = (before / (after + 1e-20)).sqrt();
+        for v in x.iter_mut() {
+            *v *= factor;
+        }
+    }
+}
+
+for_each_isa! {
+    /// weight -= step * update, and decays by `decay` of itself where the update points the same way.
+    fn apply(weight: &mut [f32], update: &[f32], step: f32, decay: f32) {
+        for (w, u) in weight.iter_mut().zip(update) {
+            let shrink = if *w * u > 0.0 { decay } else { 0.0 };
+            *w -= step * u + shrink * *w;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gradient_check::noise;
+    use super::super::scalar::matmul;
+    use super::*;
+
+    fn orthogonal(isa: Isa, m: usize, n: usize, x: &[f32]) -> Vec<f32> {
+        let mut scratch = Scratch { x: x.into(), ..Scratch::default() };
+        orthogonalise(isa, m, n, &mut scratch);
+        scratch.x[..m * n].to_vec()
+    }
+
+    /// The iteration by plain loops.
+    fn specification(m: usize, n: usize, x: &[f32]) -> Vec<f32> {
+        let norm = x.iter().map(|&v| (v as f64).powi(2)).sum::<f64>().sqrt();
+        let mut x: Vec<f32> = x.iter().map(|&v| (v as f64 / norm) as f32).collect();
+        let [a, b, c] = COEFFICIENTS;
+        for _ in 0..N_ITERATIONS {
+            let mut x_t = vec![0.0; m * n];
+            transpose(&x, m, n, &mut x_t);
+            let gram = matmul(m, m, n, &x, &x_t, None);
+            let square = matmul(m, m, m, &gram, &gram, None);
+            let polynomial: Vec<f32> = gram.iter().zip(&square).map(|(g, s)| b * g + c * s).collect();
+            let scaled: Vec<f32> = x.iter().map(|v| a * v).collect();
+            x = matmul(m, n, m, &polynomial, &x, Some(&scaled));
+        }
+        x
+    }
+
+    #[test]
+    fn the_iteration_equals_the_specification_on_every_instruction_set() {
+        for isa in Isa::all() {
+            for (m, n) in [(1, 1), (3, 40), (33, 33), (20, 70)] {
+                let x = noise(m * n, 1);
+                for (found, wanted) in orthogonal(isa, m, n, &x).iter().zip(specification(m, n, &x)) {
+                    assert!((found - wanted).abs() < 2e-3, "{} {m}x{n}: {found} is not {wanted}", isa.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn singular_values_come_near_one() {
+        let (m, n) = (24, 60);
+        let x = orthogonal(Isa::best(), m, n, &noise(m * n, 2));
+        let mut x_t = vec![0.0; m * n];
+        transpose(&x, m, n, &mut x_t);
+        let gram = matmul(m, m, n, &x, &x_t, None);
+        for i in 0..m {
+            // The coefficients leave singular values between about 0.7 and 1.2.
+            assert!((0.4..1.5).contains(&gram[i * m + i]), "row {i} has the square {}", gram[i * m + i]);
+        }
+    }
+
+    #[test]
+    fn an_update_moves_against_the_gradient_by_a_fifth_of_the_rate() {
+        let s = Muon { lr: 0.1, momentum: 0.9, beta2: 0.95, weight_decay: 0.0, step: 1, gradient_scale: 1.0 };
+        for (n_rows, n_cols) in [(8, 20), (20, 8)] {
+            let gradient = noise(n_rows * n_cols, 3);
+            let (mut w, mut m1, mut m2) =
+                (vec![0.0; gradient.len()], vec![0.0; gradient.len()], vec![0.0; gradient.len()]);
+            let place = MatrixPlace { range: 0..gradient.len(), n_rows };
+            muon(&Cpu::new(2), s, &[place], &mut w, &gradient, &mut m1, &mut m2);
+            let along: f32 = w.iter().zip(&gradient).map(|(w, g)| w * g).sum();
+            let size = (w.iter().map(|w| w * w).sum::<f32>() / w.len() as f32).sqrt();
+            assert!(along < 0.0, "{n_rows}x{n_cols} moved along the gradient");
+            // 0.2 times the rate, up to the spread of the singular values.
+            assert!((0.013..0.027).contains(&size), "{n_rows}x{n_cols} moved by {size} a weight");
+        }
+    }
+}
