@@ -9,7 +9,7 @@ use crate::training::trainer::Ending;
 use crate::training::words;
 use std::path::Path;
 
-/// The plan in three lines.
+/// The plan in a few lines.
 pub(super) fn introduce(plan: &Plan, n_train_tokens: usize, path: &Path, is_chosen: bool) -> String {
     let c = &plan.config;
     let why = if is_chosen { ", chosen by the text and the time" } else { "" };
@@ -18,9 +18,10 @@ pub(super) fn introduce(plan: &Plan, n_train_tokens: usize, path: &Path, is_chos
         Length::Minutes(m) => words::duration(m * 60.0),
     };
     format!(
-        "model      {} ({} weights{why}): {} layers, {} wide, {} heads, vocabulary {}, context {}\n\
-         training   {length}, {} tokens a step of {} in the text, seed {}\n\
-         directory  {}\n",
+        "model         {} ({} weights{why})\n\
+        \x20             {} layers, {} wide, {} heads, vocabulary {}, context {}\n\
+         training      {length}, {} tokens a step of {} in the text, seed {}\n\
+         directory     {}\n",
         plan.preset.name(),
         words::short_count(c.n_params() as u64),
         c.n_layer,

@@ -10,7 +10,7 @@
 
 use super::aligned::AlignedBuf;
 use super::cpu::{Cpu, Isa, for_each_isa};
-use super::gemm::{PANEL, Panels, small_gemm};
+use super::gemm::{Matrix, pack_panels, small_gemm};
 use super::math::sum;
 use super::shared::SharedSlice;
 use std::cell::RefCell;
@@ -136,41 +136,25 @@ for_each_isa! {
 fn orthogonalise(isa: Isa, m: usize, n: usize, scratch: &mut Scratch) {
     scale_to_unit_norm(isa, &mut scratch.x[..m * n]);
     let [a, b, c] = COEFFICIENTS;
-    let padded = |columns: usize| columns.next_multiple_of(PANEL);
-    scratch.panels.at_least((padded(m) * n).max(padded(n) * m));
     scratch.gram.at_least(m * m);
     scratch.polynomial.at_least(m * m);
     scratch.next.at_least(m * n);
     for _ in 0..N_ITERATIONS {
         let Scratch { x, next, gram, polynomial, panels } = scratch;
         // gram = X · X^T, (m, m)
-        let x_t = panels_of(panels, m, n, |row, col| x[col * n + row]);
+        let x_t = pack_panels(panels, Matrix::new(x, m, n).transposed());
         small_gemm(isa, (m, m, n), x, (n, 1), x_t, gram, m, false);
         // polynomial = b gram + c gram · gram
-        let columns = panels_of(panels, m, m, |row, col| gram[row * m + col]);
+        let columns = pack_panels(panels, Matrix::new(gram, m, m));
         small_gemm(isa, (m, m, m), gram, (m, 1), columns, polynomial, m, false);
         combine(isa, &mut polynomial[..m * m], &gram[..m * m], c, b);
         // next = a X + polynomial · X
         next[..m * n].copy_from_slice(&x[..m * n]);
         scale(isa, &mut next[..m * n], a);
-        let columns = panels_of(panels, n, m, |row, col| x[row * n + col]);
+        let columns = pack_panels(panels, Matrix::new(x, m, n));
         small_gemm(isa, (m, n, m), polynomial, (m, 1), columns, next, n, true);
         std::mem::swap(x, next);
     }
-}
-
-/// Packs a (`n_rows`, `n_cols`) right-hand side into panels of 32 columns, padded with zeros.
-fn panels_of(buf: &mut AlignedBuf, n_cols: usize, n_rows: usize, at: impl Fn(usize, usize) -> f32) -> Panels<'_> {
-    for (panel, out) in buf.chunks_exact_mut(n_rows * PANEL).take(n_cols.div_ceil(PANEL)).enumerate() {
-        let width = PANEL.min(n_cols - panel * PANEL);
-        for (row, out) in out.chunks_exact_mut(PANEL).enumerate() {
-            for (col, out) in out[..width].iter_mut().enumerate() {
-                *out = at(row, panel * PANEL + col);
-            }
-            out[width..].fill(0.0);
-        }
-    }
-    Panels { data: buf, panel_stride: n_rows * PANEL }
 }
 
 /// `out` (columns, rows) = `x` (rows, columns) mirrored.

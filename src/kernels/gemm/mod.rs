@@ -253,6 +253,16 @@ pub(super) struct Panels<'a> {
     pub(super) panel_stride: usize,
 }
 
+/// Packs all of `b` (K, N) into `buf` on the calling thread, for [`small_gemm`].
+pub(super) fn pack_panels<'a>(buf: &'a mut AlignedBuf, b: Matrix) -> Panels<'a> {
+    let panel_stride = b.n_rows * PANEL;
+    let data = buf.at_least(b.n_cols.div_ceil(PANEL) * panel_stride);
+    for (panel, out) in data.chunks_exact_mut(panel_stride.max(1)).enumerate() {
+        pack::pack_panel(b, 0, panel, out);
+    }
+    Panels { data, panel_stride }
+}
+
 /// C (M, N) = (accumulate ? C : 0) + A (M, K) · B on the calling thread alone, for the small products of attention.
 /// A's strides are in elements; C's rows are `c_row` apart.
 pub(super) fn small_gemm(

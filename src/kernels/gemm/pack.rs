@@ -14,15 +14,20 @@ pub(super) fn pack_block(cpu: &Cpu, b: Matrix, k: usize, depth: usize, out: &mut
             let range = panel * depth * PANEL..(panel + 1) * depth * PANEL;
             // SAFETY: panels do not overlap, and each is packed by one task.
             let out = unsafe { shared.range(range) };
-            let n_cols = PANEL.min(b.n_cols - panel * PANEL);
-            let first = k * b.row_stride + panel * PANEL * b.col_stride;
-            if b.col_stride == 1 {
-                copy_rows(&b.data[first..], b.row_stride, n_cols, out);
-            } else {
-                transpose_rows(&b.data[first..], b.row_stride, b.col_stride, n_cols, depth, out);
-            }
+            pack_panel(b, k, panel, out);
         }
     });
+}
+
+/// Packs rows `k..` of panel `panel` of `b`, as many as `out` has room for.
+pub(super) fn pack_panel(b: Matrix, k: usize, panel: usize, out: &mut [f32]) {
+    let n_cols = PANEL.min(b.n_cols - panel * PANEL);
+    let first = k * b.row_stride + panel * PANEL * b.col_stride;
+    if b.col_stride == 1 {
+        copy_rows(&b.data[first..], b.row_stride, n_cols, out);
+    } else {
+        transpose_rows(&b.data[first..], b.row_stride, b.col_stride, n_cols, out);
+    }
 }
 
 fn copy_rows(data: &[f32], row_stride: usize, n_cols: usize, out: &mut [f32]) {
@@ -35,8 +40,9 @@ fn copy_rows(data: &[f32], row_stride: usize, n_cols: usize, out: &mut [f32]) {
 
 /// Columns of the panel lie `col_stride` apart and its rows `row_stride` apart (1 for a transposed weight). Goes through
 /// the panel in squares of 16, so that both the reads and the writes stay within a few cache lines.
-fn transpose_rows(data: &[f32], row_stride: usize, col_stride: usize, n_cols: usize, depth: usize, out: &mut [f32]) {
+fn transpose_rows(data: &[f32], row_stride: usize, col_stride: usize, n_cols: usize, out: &mut [f32]) {
     const SQUARE: usize = 16;
+    let depth = out.len() / PANEL;
     if n_cols < PANEL {
         out.fill(0.0);
     }
