@@ -54,7 +54,7 @@ impl Preset {
     /// The preset for `n_bytes` of training text and, where they are limited, `minutes` of training.
     ///
     /// A model must see enough text in its time: on two cores `tiny` sees some half a million tokens a minute and `nano`
-    /// three times as many, and after one minute on tiny Shakespeare `nano` stood at 2.41 bits per byte where `tiny` stood at
+    /// three times as many, and after one minute on tiny Shakespeare `nano` stood at 2.43 bits per byte where `tiny` stood at
     /// 2.58. The limits of time are where the larger one was seen, or by its speed is expected, to draw level.
     pub fn for_run(n_bytes: u64, minutes: Option<f64>) -> Preset {
         let by_time = match minutes.unwrap_or(f64::INFINITY) {

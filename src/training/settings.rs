@@ -82,6 +82,10 @@ impl Settings {
         ensure!(self.batch >= 1, "batch is 0, but a step needs at least 1 sequence");
         ensure!(self.n_accumulate >= 1, "accumulate is 0, but a step needs at least 1 batch");
         ensure!(self.lr > 0.0 && self.lr <= 1.0, "lr is {}, but must be above 0 and at most 1", self.lr);
+        if let Some(muon) = self.optimizer.muon {
+            let factor = muon.lr_factor;
+            ensure!(factor > 0.0 && factor <= 100.0, "muon-factor is {factor}, but must be above 0 and at most 100");
+        }
         ensure!(self.patience >= 1, "patience is 0, but at least 1 evaluation must pass before a stop");
         match self.length {
             Length::Steps(n) => ensure!(n >= 1, "steps is 0, but a run needs at least 1"),
