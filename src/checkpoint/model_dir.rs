@@ -5,6 +5,7 @@
 
 use super::atomic::{remove_leftovers, write_atomic};
 use super::manifest::Manifest;
+use super::names::RUNS;
 use super::resume::{self, ResumeRef, ResumeState};
 use super::weights;
 use crate::model::Config;
@@ -65,6 +66,12 @@ impl ModelDir {
     pub fn name(&self) -> String {
         let absolute = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         absolute.file_name().map_or_else(|| self.path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// What a person types to name this model: its name if it lies under `runs/`, else its path.
+    pub fn typed_name(&self) -> String {
+        let is_run = self.path.parent() == Some(Path::new(RUNS));
+        if is_run { self.name() } else { self.path.display().to_string() }
     }
 
     /// Whether weights have been saved.
@@ -155,7 +162,7 @@ impl ModelDir {
     }
 
     fn saving(&self) -> String {
-        let name = self.name();
+        let name = self.typed_name();
         format!("saving {name} failed, its last save is whole, and `siskin train --resume {name}` continues from that")
     }
 
@@ -273,10 +280,16 @@ mod tests {
 
     #[test]
     fn a_failed_save_names_the_command_that_continues() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = ModelDir { path: folder.path().join("fables") };
-        let message = format!("{:#}", dir.save_weights(&config(true), &initial_weights(&config(true), 1)).unwrap_err());
-        assert!(message.contains("`siskin train --resume fables`") && message.contains(WEIGHTS), "{message}");
+        // Neither folder exists, so neither can be written to.
+        for (path, typed) in [("runs/no such run", "no such run"), ("no such folder/fables", "no such folder/fables")] {
+            let dir = ModelDir { path: path.into() };
+            let message =
+                format!("{:#}", dir.save_weights(&config(true), &initial_weights(&config(true), 1)).unwrap_err());
+            assert!(
+                message.contains(&format!("`siskin train --resume {typed}`")) && message.contains(WEIGHTS),
+                "{message}"
+            );
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `siskin train`: text in, a model directory out.
 
 use super::shape::{ShapeArgs, preset_parser};
-use super::train_words::{conclude, introduce, run_name};
+use super::train_words::{conclude, introduce};
 use super::{Exit, display, display::ByteProgress, interrupt::ctrl_c_flag, n_threads, samples::sampler};
 use crate::checkpoint::{self, RUNS};
 use crate::data::{Corpus, CorpusReport, Prepared, cache_dir, prepare, tokenizer_for};
@@ -96,7 +96,7 @@ pub(super) fn run(args: TrainArgs) -> Result<Exit> {
     };
     // Only now: until here nothing is lost when Ctrl-C simply ends the process.
     let stop = ctrl_c_flag()?;
-    let (dir, name) = (run.dir.path.clone(), run_name(&run.dir.path));
+    let (dir, name) = (run.dir.path.clone(), run.dir.typed_name());
     let n_threads = n_threads(args.threads);
     let mut sample = sampler(run.manifest.config.clone(), run.tokenizer().clone(), run.manifest.seed, n_threads);
     let mut observer = display::observer(show);

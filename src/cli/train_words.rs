@@ -1,7 +1,6 @@
 //! What `siskin train` says before and after: the plan, the result, and what to type next.
 
 use super::{Exit, display};
-use crate::checkpoint::RUNS;
 use crate::training::plan::Plan;
 use crate::training::run::RunReport;
 use crate::training::settings::Length;
@@ -64,11 +63,4 @@ pub(super) fn conclude(report: &RunReport, dir: &Path, name: &str, show: display
         &format!("model: {}\ntry:   siskin chat {name}\n       siskin complete -m {name} \"...\"\n", dir.display());
     display::say(show, &lines);
     Exit::Done
-}
-
-/// What a person types to name the run: its name if it lies under runs/, else its path.
-pub(super) fn run_name(path: &Path) -> String {
-    let is_run = path.parent() == Some(Path::new(RUNS));
-    let name = path.file_name().filter(|_| is_run).map(|name| name.to_string_lossy().into_owned());
-    name.unwrap_or_else(|| path.display().to_string())
 }
