@@ -19,7 +19,7 @@
 //! | 3 | [`checkpoint`] | model directories: whole or absent, never half |
 //! | 2 | [`inference`], [`data`] | the network at rest, and the text it learns from |
 //! | 1 | [`model`], [`tokenizer`], [`hub`] | shapes and names of weights; text to ids and back; the Hugging Face Hub |
-//! | 0 | [`formats`], [`kernels`] | bytes to checked values; slices in, slices out |
+//! | 0 | [`formats`], [`kernels`], [`words`] | bytes to checked values; slices in, slices out; numbers for people |
 
 pub mod checkpoint;
 pub mod cli;
@@ -34,3 +34,4 @@ pub mod pipe;
 pub mod repl;
 pub mod tokenizer;
 pub mod training;
+pub mod words;

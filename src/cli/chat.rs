@@ -8,11 +8,11 @@ use anyhow::Result;
 use clap::Args;
 use etcetera::BaseStrategy;
 
-use crate::cli::Exit;
 use crate::cli::complete::usage;
 use crate::cli::interrupt::ctrl_c_flag;
 use crate::cli::loading::{Loaded, load};
 use crate::cli::sampling::SamplingArgs;
+use crate::cli::{Exit, n_threads};
 use crate::repl::{Chat, End, Lines, PipedLines, Settings, Style, TerminalLines};
 
 /// Talk to a model
@@ -51,7 +51,7 @@ pub(super) fn run(args: ChatArgs) -> Result<Exit> {
         Err(error) => return Ok(usage(&format!("{error:#}"))),
     };
     let model = args.name.as_deref().or(args.model.as_deref());
-    let Loaded { name, tokenizer, mut engine, trained_on_messages } = load(model, args.threads.map(usize::from))?;
+    let Loaded { name, tokenizer, mut engine, trained_on_messages } = load(model, n_threads(args.threads))?;
     let max_tokens = args.max_tokens.unwrap_or(if trained_on_messages { 512 } else { 128 });
     let interactive = io::stdin().is_terminal();
     let (to_terminal, notes_to_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());

@@ -5,10 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use crate::cli::Exit;
 use crate::cli::interrupt::ctrl_c_flag;
 use crate::cli::loading::{Loaded, load};
 use crate::cli::sampling::SamplingArgs;
+use crate::cli::{Exit, n_threads};
 use crate::pipe::{self, End, Request};
 
 /// Continue a text: a prompt in, its continuation out
@@ -89,7 +89,7 @@ pub(super) fn run(args: CompleteArgs) -> Result<Exit> {
     if args.prompt.is_empty() && io::stdin().is_terminal() {
         return Ok(usage("there is no prompt: give one, `siskin complete \"Once upon a time\"`, or pipe one in"));
     }
-    let Loaded { name, tokenizer, mut engine, .. } = load(args.model.as_deref(), args.threads.map(usize::from))?;
+    let Loaded { name, tokenizer, mut engine, .. } = load(args.model.as_deref(), n_threads(args.threads))?;
     // Read after the model is found, so that a wrong name is told before anybody types or waits.
     let prompt =
         if args.prompt.is_empty() { pipe::read_prompt(&mut io::stdin().lock())? } else { args.prompt.join(" ") };

@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write, stderr};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::training::observer::{EvalRecord, Event, Observer, StepRecord};
-use crate::training::words;
+use crate::words;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

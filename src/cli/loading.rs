@@ -1,8 +1,6 @@
 //! From the name of a model to one that is ready to write, shared by `complete` and `chat`.
 
-use std::num::NonZero;
 use std::path::Path;
-use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
@@ -22,8 +20,8 @@ pub(super) struct Loaded {
     pub(super) trained_on_messages: bool,
 }
 
-/// Loads the model that `name` means (see [`checkpoint::resolve`]); `n_threads` defaults to all the machine has.
-pub(super) fn load(name: Option<&str>, n_threads: Option<usize>) -> Result<Loaded> {
+/// Loads the model that `name` means (see [`checkpoint::resolve`]), to run on `n_threads`.
+pub(super) fn load(name: Option<&str>, n_threads: usize) -> Result<Loaded> {
     let path = checkpoint::resolve(name, Path::new("runs"))?;
     let dir = ModelDir::open(&path)?;
     let (config, tokenizer) = (dir.config()?, dir.tokenizer()?);
@@ -35,7 +33,6 @@ pub(super) fn load(name: Option<&str>, n_threads: Option<usize>) -> Result<Loade
         config.vocab_size
     );
     let weights = dir.load_weights(&config)?;
-    let n_threads = n_threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
     let engine = Engine::new(&config, &weights, config.block_size, n_threads)
         .with_context(|| format!("preparing {}", path.display()))?;
     let trained_on_messages = dir.manifest()?.is_some_and(|manifest| manifest.trained_on_messages);

@@ -5,7 +5,7 @@ use crate::training::plan::Plan;
 use crate::training::run::RunReport;
 use crate::training::settings::Length;
 use crate::training::trainer::Ending;
-use crate::training::words;
+use crate::words;
 use std::path::Path;
 
 /// The plan in a few lines.

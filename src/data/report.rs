@@ -1,5 +1,6 @@
 //! What was found in a corpus, as JSON for programs and as lines for a person, with a plain sentence on what it can teach.
 
+use crate::words::thousands;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -81,10 +82,10 @@ impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path)?;
         if let Some(line) = self.line {
-            write!(f, ", line {}", grouped(line))?;
+            write!(f, ", line {}", thousands(line))?;
         }
         if let Some(offset) = self.offset {
-            write!(f, ", byte {}", grouped(offset))?;
+            write!(f, ", byte {}", thousands(offset))?;
         }
         write!(f, ": {}", self.reason)
     }
@@ -103,7 +104,7 @@ impl CorpusReport {
         let n_all = (self.n_skipped_files + self.n_skipped_lines) as usize;
         let mut lines: Vec<String> = self.skipped.iter().take(MAX_SHOWN).map(|s| s.to_string()).collect();
         if n_all > lines.len() {
-            lines.push(format!("and {} more", grouped((n_all - lines.len()) as u64)));
+            lines.push(format!("and {} more", thousands((n_all - lines.len()) as u64)));
         }
         lines
     }
@@ -111,7 +112,7 @@ impl CorpusReport {
     fn text_row(&self) -> String {
         let kinds = if self.has_messages { ", conversations among them" } else { "" };
         let (documents, files) = (counted(self.n_documents, "document"), counted(self.n_files, "file"));
-        let exact = if self.n_bytes < 1000 { String::new() } else { format!(" ({} bytes)", grouped(self.n_bytes)) };
+        let exact = if self.n_bytes < 1000 { String::new() } else { format!(" ({} bytes)", thousands(self.n_bytes)) };
         format!("{documents} in {files}, {}{exact}{kinds}", human_bytes(self.n_bytes))
     }
 
@@ -119,16 +120,17 @@ impl CorpusReport {
         let exact = match self.n_duplicates {
             0 => "no exact duplicates".into(),
             1 => "1 exact duplicate removed".into(),
-            n => format!("{} exact duplicates removed", grouped(n)),
+            n => format!("{} exact duplicates removed", thousands(n)),
         };
         match self.n_near_duplicates {
             0 if self.n_documents + self.n_duplicates < 2 => None,
             0 => Some(exact),
             n if self.near_duplicates_parted => {
-                let near = format!("{} documents resemble each other, and lie on both sides of the split", grouped(n));
+                let near =
+                    format!("{} documents resemble each other, and lie on both sides of the split", thousands(n));
                 Some(format!("{exact}; {near}: held-out figures will look too good"))
             }
-            n => Some(format!("{exact}; {} near-duplicates, each group kept on one side", grouped(n))),
+            n => Some(format!("{exact}; {} near-duplicates, each group kept on one side", thousands(n))),
         }
     }
 
@@ -146,14 +148,14 @@ impl CorpusReport {
             let mut kinds: Vec<_> = self.other_kinds.iter().collect();
             kinds.sort_by_key(|(kind, n)| (std::cmp::Reverse(**n), kind.to_owned()));
             let mut shown: Vec<String> =
-                kinds.iter().take(6).map(|(kind, n)| format!("{kind} {}", grouped(**n))).collect();
+                kinds.iter().take(6).map(|(kind, n)| format!("{kind} {}", thousands(**n))).collect();
             if kinds.len() > shown.len() {
                 shown.push(format!("{} kinds more", kinds.len() - shown.len()));
             }
             parts.push(format!("{} of other kinds: {}", counted(n_others, "file"), shown.join(", ")));
         }
         if self.n_hidden > 0 {
-            parts.push(format!("{} hidden", grouped(self.n_hidden)));
+            parts.push(format!("{} hidden", thousands(self.n_hidden)));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
@@ -248,19 +250,6 @@ pub(crate) fn verdict(n_train_bytes: u64) -> String {
     format!("{} to learn from can teach {taught}", human_bytes(n_train_bytes))
 }
 
-/// `1234567` as `1,234,567`.
-pub(crate) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Bytes as a person reads them, in steps of 1000: `1.1 MB`.
 pub(crate) fn human_bytes(n: u64) -> String {
     // 999.95 KB would be printed as 1000.0 KB.
@@ -273,7 +262,7 @@ pub(crate) fn human_bytes(n: u64) -> String {
 }
 
 pub(crate) fn counted(n: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(n), if n == 1 { "" } else { "s" })
+    format!("{} {what}{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -283,7 +272,7 @@ mod tests {
     #[test]
     fn numbers_are_written_for_people() {
         for (n, wanted) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_115_394, "1,115,394")] {
-            assert_eq!(grouped(n), wanted);
+            assert_eq!(thousands(n), wanted);
         }
         for (n, wanted) in
             [(1, "1 byte"), (999, "999 bytes"), (1000, "1.0 KB"), (999_949, "999.9 KB"), (999_950, "1.0 MB")]

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::model::Config;
-use crate::training::words;
+use crate::words;
 
 /// Everything a card says; all texts are taken as they are and escaped here.
 #[derive(Debug, Clone)]

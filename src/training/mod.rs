@@ -18,4 +18,3 @@ pub mod run_log;
 pub mod schedule;
 pub mod settings;
 pub mod trainer;
-pub mod words;

@@ -34,7 +34,7 @@ pub struct Text<'a> {
 }
 
 /// Where a run stands, apart from weights and moments. Stored with every checkpoint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// Steps made.
     pub step: u64,
@@ -70,23 +70,7 @@ pub struct Progress {
 
 impl Progress {
     fn start() -> Progress {
-        Progress {
-            step: 0,
-            n_tokens_seen: 0,
-            elapsed_s: 0.0,
-            evaluating_s: 0.0,
-            lr_scale: 1.0,
-            n_rollbacks: 0,
-            loader: LoaderState::default(),
-            n_evaluated: 0,
-            evaluated_step: 0,
-            n_samples: 0,
-            n_since_best: 0,
-            best: None,
-            train_bits_at_best: 0.0,
-            train_bits: 0.0,
-            warned: false,
-        }
+        Progress { lr_scale: 1.0, ..Progress::default() }
     }
 }
 
@@ -202,11 +186,6 @@ impl<'a> Trainer<'a> {
         trainer.optimizer.moment1.copy_from_slice(&trainer.snapshot.moment1);
         trainer.optimizer.moment2.copy_from_slice(&trainer.snapshot.moment2);
         Ok(trainer)
-    }
-
-    /// Bytes of weights, gradients, moments and activations.
-    pub fn n_bytes(&self) -> usize {
-        self.network.n_bytes() + 4 * self.network.weights.len() * 6
     }
 
     /// Steps until the run is complete, `stop` is set, or patience ends. `sample` is called now and then.

@@ -149,11 +149,6 @@ impl PackedMatrix {
         }
         (self.n_rows, self.n_cols) = (b.n_rows, b.n_cols);
     }
-
-    /// Columns of the packed matrix: outputs of the linear layer it stands for.
-    pub fn n_cols(&self) -> usize {
-        self.n_cols
-    }
 }
 
 /// C (M, N) = `start` + A (M, K) · B (K, N); C is row-major without gaps.
