@@ -2,6 +2,9 @@
 //!
 //! One code path serves one token and many: kernels give a row the same bits whatever rows are computed with it, so the
 //! logits do not depend on how a prompt is cut into chunks or on what the cache held before.
+//!
+//! Several sequences can grow in step, one token each at a time: the weights are then read once for all of them, which
+//! is what makes many samples cheap.
 
 use super::LanguageModel;
 use crate::kernels::Cpu;
@@ -28,12 +31,13 @@ pub struct Engine {
     final_norm: Vec<f32>,
     head: PackedMatrix,
     context_len: usize,
+    n_sequences: usize,
     n_cached: usize,
     buffers: Buffers,
     logits: Vec<f32>,
 }
 
-/// One block: packed matrices, norms, and a cache for each key/value head.
+/// One block: packed matrices, norms, and for each sequence a cache for each key/value head.
 struct EngineLayer {
     attn_norm: Vec<f32>,
     qkv: PackedMatrix,
@@ -43,7 +47,7 @@ struct EngineLayer {
     ffn_norm: Vec<f32>,
     gate_up: PackedMatrix,
     down: PackedMatrix,
-    cache: Vec<KvPanels>,
+    caches: Vec<Vec<KvPanels>>,
 }
 
 /// Rows of the chunk under way, allocated once.
@@ -61,6 +65,17 @@ struct Buffers {
 impl Engine {
     /// Packs `weights` (in the order of [`Layout`]) for a cache of `context_len` tokens on `n_threads` threads.
     pub fn new(config: &Config, weights: &[f32], context_len: usize, n_threads: usize) -> Result<Engine> {
+        Engine::in_step(config, weights, context_len, 1, n_threads)
+    }
+
+    /// The same for `n_sequences` that grow in step, each with a cache of its own: see [`Engine::step`].
+    pub fn in_step(
+        config: &Config,
+        weights: &[f32],
+        context_len: usize,
+        n_sequences: usize,
+        n_threads: usize,
+    ) -> Result<Engine> {
         config.validate()?;
         let layout = Layout::new(config);
         ensure!(
@@ -74,7 +89,9 @@ impl Engine {
             "a context of {context_len} tokens was asked for, but this model was trained for 1 to {}",
             config.block_size
         );
+        ensure!(n_sequences > 0, "there must be at least one sequence");
         let cpu = Cpu::new(n_threads);
+        let cache = vec![KvPanels::new(context_len, config.head_dim); config.n_kv_head];
         let pack = |range: &std::ops::Range<usize>, n_in: usize| {
             let weights = &weights[range.clone()];
             let mut packed = PackedMatrix::default();
@@ -94,7 +111,7 @@ impl Engine {
                 ffn_norm: copy(&l.ffn_norm),
                 gate_up: pack(&l.gate_up, config.n_embd),
                 down: pack(&l.down, config.n_ffn),
-                cache: vec![KvPanels::new(context_len, config.head_dim); config.n_kv_head],
+                caches: vec![cache.clone(); n_sequences],
             })
             .collect();
         let head = pack(&layout.head, config.n_embd);
@@ -107,28 +124,41 @@ impl Engine {
             final_norm: copy(&layout.final_norm),
             head,
             context_len,
+            n_sequences,
             n_cached: 0,
-            buffers: Buffers::new(config, heads, CHUNK.min(context_len)),
-            logits: vec![0.0; config.vocab_size],
+            buffers: Buffers::new(config, heads, CHUNK.min(context_len).max(n_sequences)),
+            logits: vec![0.0; n_sequences * config.vocab_size],
             config: config.clone(),
             cpu,
         })
     }
 
-    /// Reads one chunk; `with_logits` for the last one.
-    fn chunk(&mut self, ids: &[u32], with_logits: bool) {
-        let (n, c) = (ids.len(), self.config.n_embd);
+    /// Reads one more id of each sequence (B) and returns the logits that follow each (B, V).
+    ///
+    /// The caller sees to it that there is an id for each sequence, that all are below the vocabulary's size, and that
+    /// the cache has room for one more.
+    pub fn step(&mut self, ids: &[u32]) -> &[f32] {
+        assert_eq!(ids.len(), self.n_sequences, "an id for each sequence");
+        assert!(self.n_cached < self.context_len, "the context of {} tokens is full", self.context_len);
+        self.rows(ids, ids.len());
+        &self.logits
+    }
+
+    /// Reads ids, as many of each sequence as of the others, and judges what follows the last `n_judged` rows.
+    fn rows(&mut self, ids: &[u32], n_judged: usize) {
+        let (n, c, v) = (ids.len(), self.config.n_embd, self.config.vocab_size);
         gather(&self.cpu, &self.embedding, ids, &mut self.buffers.residual[..n * c]);
         for l in 0..self.layers.len() {
             self.attention(l, n);
             self.ffn(l, n);
         }
-        self.n_cached += n;
-        if with_logits {
-            let last = &self.buffers.residual[(n - 1) * c..n * c];
-            let normed = &mut self.buffers.normed[..c];
+        self.n_cached += n / self.n_sequences;
+        if n_judged > 0 {
+            let last = &self.buffers.residual[(n - n_judged) * c..n * c];
+            let normed = &mut self.buffers.normed[..n_judged * c];
             rms_norm(&self.cpu, last, &self.final_norm, self.config.norm_eps, normed);
-            gemm_packed(&self.cpu, Matrix::new(normed, 1, c), &self.head, &mut self.logits, Start::Zero); // (1, V)
+            let logits = &mut self.logits[..n_judged * v];
+            gemm_packed(&self.cpu, Matrix::new(normed, n_judged, c), &self.head, logits, Start::Zero); // (B, V)
         }
     }
 
@@ -142,12 +172,17 @@ impl Engine {
         rms_norm(cpu, residual, &layer.attn_norm, eps, normed);
         gemm_packed(cpu, Matrix::new(normed, n, c), &layer.qkv, qkv, Start::Zero); // (N, (H+2KV)*D)
         let norm = QkNorm { q: &layer.q_norm, k: &layer.k_norm, eps };
-        // As many positions as rows fit: the chunk is one sequence that begins where the cache ends.
-        qk_norm_rope(cpu, heads, &self.rope, (self.n_cached, n), norm, qkv, qk);
-        for (head, cache) in layer.cache.iter_mut().enumerate() {
-            store(cache, heads, head, self.n_cached, qk, qkv);
+        // The rows of one sequence follow each other, and all sequences begin where the cache ends.
+        let n_each = n / self.n_sequences;
+        qk_norm_rope(cpu, heads, &self.rope, (self.n_cached, n_each), norm, qkv, qk);
+        for (s, caches) in layer.caches.iter_mut().enumerate() {
+            let rows = |width: usize| s * n_each * width..(s + 1) * n_each * width;
+            let (qk, qkv) = (&qk[rows(heads.qk_width())], &qkv[rows(heads.qkv_width())]);
+            for (head, cache) in caches.iter_mut().enumerate() {
+                store(cache, heads, head, self.n_cached, qk, qkv);
+            }
+            cached_attention(cpu, heads, caches, self.n_cached, qk, &mut out[rows(width)]); // (N, H*D)
         }
-        cached_attention(cpu, heads, &layer.cache, self.n_cached, qk, out); // (N, H*D)
         gemm_packed(cpu, Matrix::new(out, n, width), &layer.o, &mut b.middle[..n * c], Start::From(residual)); // (N, C)
     }
 
@@ -183,9 +218,10 @@ impl LanguageModel for Engine {
 
     fn feed(&mut self, ids: &[u32]) -> &[f32] {
         assert!(!ids.is_empty() && self.n_cached + ids.len() <= self.context_len, "{} ids do not fit", ids.len());
+        assert_eq!(self.n_sequences, 1, "several sequences grow by `step`");
         let n_chunks = ids.len().div_ceil(CHUNK);
         for (i, chunk) in ids.chunks(CHUNK).enumerate() {
-            self.chunk(chunk, i + 1 == n_chunks);
+            self.rows(chunk, usize::from(i + 1 == n_chunks));
         }
         &self.logits
     }
@@ -274,6 +310,20 @@ mod tests {
         engine.feed(&[9, 9, 9]);
         engine.truncate(2);
         assert_eq!(engine.feed(&[3, 4]), wanted);
+    }
+
+    #[test]
+    fn sequences_in_step_have_the_bits_of_each_alone() {
+        let weights: Vec<f32> = initial_weights(&config(), 3).iter().map(|w| w * 5.0).collect();
+        let sequences: [Vec<u32>; 3] = [3, 7, 11].map(|k| (0..30).map(|i| i * k % 50).collect());
+        let mut together = Engine::in_step(&config(), &weights, 30, 3, 2).unwrap();
+        let mut alone: Vec<Engine> = sequences.iter().map(|_| engine(1)).collect();
+        for i in 0..30 {
+            let logits = together.step(&[0, 1, 2].map(|s| sequences[s][i])).to_vec();
+            for (s, logits) in logits.chunks_exact(50).enumerate() {
+                assert_eq!(alone[s].feed(&[sequences[s][i]]), logits, "sequence {s} after {i} ids");
+            }
+        }
     }
 
     #[test]
