@@ -65,6 +65,34 @@ impl Drop for ByteProgress {
     }
 }
 
+/// A bar for work on `n_tokens` tokens, such as judging a text; on a terminal only, and nothing is left of it.
+pub(super) struct TokenProgress(ProgressBar);
+
+impl TokenProgress {
+    /// A bar under `label`.
+    pub(super) fn new(label: &'static str, n_tokens: u64) -> TokenProgress {
+        if !stderr().is_terminal() {
+            return TokenProgress(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new(n_tokens);
+        let template = "{msg:10} {wide_bar} {human_pos} of {human_len} tokens, {eta} left";
+        bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+        bar.set_message(label);
+        TokenProgress(bar)
+    }
+
+    /// `n_tokens` more are done.
+    pub(super) fn add(&self, n_tokens: u64) {
+        self.0.inc(n_tokens);
+    }
+}
+
+impl Drop for TokenProgress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// The observer for this process' stderr; a terminal that calls itself `dumb` counts as none.
 pub(super) fn observer(show: Show) -> Box<dyn Observer> {
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -387,7 +415,7 @@ fn one_line(text: &str, n_chars: usize) -> String {
 }
 
 /// `text` in lines of at most `width` characters, broken at spaces where there are any; its own line breaks stay.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.trim_end().split('\n') {
         let chars: Vec<char> = paragraph.chars().collect();

@@ -1,27 +1,44 @@
-//! `siskin eval`: bits per byte of a text under a model.
+//! `siskin eval`: how well a model knows a text, beside what xz and a 5-gram make of it.
 
+use super::display::{self, ByteProgress, Show, TokenProgress};
+use super::eval_words::{Beside, Verdict};
+use super::train::prepare_again;
 use super::{Exit, n_threads};
 use crate::checkpoint::{self, ModelDir, RUNS};
-use crate::data::Corpus;
+use crate::data::{CorpusReport, Judged, Prepared, cache_dir, open_prepared};
 use crate::kernels::Cpu;
-use crate::training::evaluate::evaluate;
+use crate::tokenizer::Tokenizer;
+use crate::training::baselines;
+use crate::training::evaluate::{ByDocument, evaluate_by_document};
 use crate::training::network::Network;
-use crate::training::run::text_bytes;
+use crate::training::text::{head_bytes, tail_bytes, text_bytes};
 use anyhow::{Context, Result};
 use clap::Args;
-use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Measure how well a model knows a text it has not seen: bits per byte, less is better
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  siskin eval my-texts other-text.txt              the model runs/my-texts on one file
+  siskin eval runs/my-texts folder/ --by-document  and which documents it knows worst and best
+  siskin eval my-texts other-text.txt --json
+
+All of the text is judged, in windows of the model's context that do not overlap. The standard error is over documents,
+which end where a file ends or at a line <|endoftext|>; of a single document it is over windows. xz and the 5-gram pay
+for the same text (its first MB) after they have read the end of what the model learned from (4 and 16 MB). Where that
+text is no longer there, xz compresses the judged text alone, and there is no 5-gram.")]
 pub(super) struct EvalArgs {
-    /// Files or folders of text; all of it is judged
-    #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
-    /// A directory, a run's name, or hf:owner/name; the newest run if not given
-    #[arg(short, long)]
-    model: Option<String>,
+    /// The model: a directory, a run's name, or hf:owner/name
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Files or folders of text, or - for standard input; all of it is judged
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// List the documents that the model knows worst and best
+    #[arg(long)]
+    by_document: bool,
     /// Threads to compute with; all the machine has if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -32,34 +49,65 @@ pub(super) struct EvalArgs {
 
 /// Runs the command.
 pub(super) fn run(args: EvalArgs) -> Result<Exit> {
-    let dir = ModelDir::open(checkpoint::resolve(args.model.as_deref(), Path::new(RUNS))?)?;
-    let (config, tokenizer) = (dir.config()?, dir.tokenizer()?);
+    let dir = checkpoint::resolve(Some(&args.model), Path::new(RUNS))
+        .and_then(ModelDir::open)
+        .context("the first argument names the model, as in `siskin eval MODEL FILE`")?;
+    let tokenizer = dir.tokenizer()?;
+    let text = {
+        let bar = ByteProgress::new(Show::Progress, "reading", None);
+        Judged::read(&args.files, &tokenizer, &mut |n| bar.add(n))?
+    };
+    text.skipped.iter().for_each(|skipped| display::notice(&format!("skipped {skipped}")));
+    let began = Instant::now();
+    let found = judge(&dir, &tokenizer, &text, n_threads(args.threads))?;
+    let verdict = Verdict {
+        model: dir.name(),
+        text: &text,
+        tokenizer: &tokenizer,
+        found,
+        seconds: began.elapsed().as_secs_f64(),
+        beside: beside(&dir, &tokenizer, &text)?,
+    };
+    let words = if args.json { verdict.json().to_string() + "\n" } else { verdict.words(args.by_document) };
+    std::io::stdout().lock().write_all(words.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+fn judge(dir: &ModelDir, tokenizer: &Tokenizer, text: &Judged, n_threads: usize) -> Result<ByDocument> {
+    let config = dir.config()?;
     let weights = dir.load_weights(&config)?;
-    let ids = Corpus::scan(&args.paths, &mut |_| {})?.all_ids(&tokenizer)?;
     // Some 4,096 rows at a time keep the matrix products efficient.
     let n_rows = (4096 / config.block_size).max(1) * config.block_size;
     let mut network = Network::new(&config, &weights, n_rows);
-    let cpu = Cpu::new(n_threads(args.threads));
-    let token_bytes = text_bytes(&tokenizer, config.vocab_size);
-    let found = evaluate(&mut network, &cpu, &ids, &token_bytes, usize::MAX, n_rows)
-        .context("there is no text to judge: at least two tokens are needed")?;
-    let mut out = std::io::stdout().lock();
-    if args.json {
-        let object = json!({
-            "model": dir.name(),
-            "bits_per_byte": found.bits_per_byte,
-            "standard_error": found.standard_error,
-            "nats_per_token": found.nats_per_token,
-            "tokens": found.n_tokens,
-            "bytes": found.n_bytes,
-        });
-        writeln!(out, "{object}")?;
-    } else {
-        writeln!(
-            out,
-            "{:.4} ± {:.4} bits per byte ({:.4} nats a token) over {} bytes",
-            found.bits_per_byte, found.standard_error, found.nats_per_token, found.n_bytes
-        )?;
-    }
-    Ok(Exit::Done)
+    let (cpu, token_bytes) = (Cpu::new(n_threads), text_bytes(tokenizer, config.vocab_size));
+    let bar = TokenProgress::new("judging", text.ids.len() as u64 - 1);
+    let mut on_tokens = |n: usize| bar.add(n as u64);
+    evaluate_by_document(&mut network, &cpu, &text.ids, &token_bytes, &text.starts, n_rows, &mut on_tokens)
+        .context("there is no text to judge: at least one byte is needed")
+}
+
+/// What simpler methods make of the same text.
+fn beside(dir: &ModelDir, tokenizer: &Tokenizer, text: &Judged) -> Result<Beside> {
+    let mut judged = head_bytes(&text.ids, tokenizer, baselines::VALID_LIMIT);
+    judged.truncate(baselines::VALID_LIMIT);
+    let n_bytes = judged.len() as u64;
+    Ok(match learned_from(dir, tokenizer) {
+        Ok(learned) => {
+            let limit = baselines::XZ_TRAIN_LIMIT.max(baselines::FIVE_GRAM_TRAIN_LIMIT);
+            let train = tail_bytes(&learned.train, tokenizer, limit);
+            Beside { figures: baselines::beside(&train, &judged), n_bytes, without: None }
+        }
+        Err(error) => {
+            let alone = baselines::xz_bits_per_byte(&[], &judged)?.map(|bits| ("xz".to_owned(), bits));
+            Beside { figures: alone.into_iter().collect(), n_bytes, without: Some(format!("{error:#}")) }
+        }
+    })
+}
+
+/// The text that the model learned from, of the cache, or read again where its files are still the same.
+fn learned_from(dir: &ModelDir, tokenizer: &Tokenizer) -> Result<Prepared> {
+    let manifest = dir.manifest()?.context("there is no run.json that says what it was")?;
+    let report: CorpusReport = serde_json::from_value(manifest.corpus).context("run.json does not say what it was")?;
+    let cache = cache_dir()?;
+    open_prepared(&report, tokenizer, &cache).or_else(|_| prepare_again(&report, tokenizer))
 }

@@ -8,6 +8,7 @@ mod complete;
 mod corpus;
 mod display;
 mod eval;
+mod eval_words;
 mod info;
 mod interrupt;
 mod loading;

@@ -111,7 +111,7 @@ fn resume(name: &str) -> Result<Run> {
 }
 
 /// Reads the text of a run anew where the cache has lost it; it must still be the same text.
-fn prepare_again(report: &CorpusReport, tokenizer: &Tokenizer) -> Result<Prepared> {
+pub(super) fn prepare_again(report: &CorpusReport, tokenizer: &Tokenizer) -> Result<Prepared> {
     let paths: Vec<PathBuf> = report.files.iter().map(|file| PathBuf::from(&file.path)).collect();
     let corpus = Corpus::scan(&paths, &mut |_| {}).context("reading the text of this run again")?;
     ensure!(

@@ -7,11 +7,9 @@ use super::document::{Document, Fate};
 use super::files::{self, Found, Source};
 use super::near_duplicates::{self, Signature};
 use super::pieces::Pieces;
-use super::prepare::encode;
 use super::report::{self, CorpusReport};
 use super::scan::Scan;
 use super::split::{self, Item, SPLIT_VERSION, Side};
-use crate::tokenizer::Tokenizer;
 use anyhow::{Result, bail, ensure};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -68,15 +66,6 @@ impl Corpus {
     /// What a run of this corpus is called: the one file's stem or folder's name, else `corpus`.
     pub fn name(&self) -> String {
         self.name.clone()
-    }
-
-    /// The ids of both sides together, in memory: for judging a text, not for learning from it.
-    pub fn all_ids(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
-        let mut ids = Vec::new();
-        for piece in self.pieces() {
-            ids.extend(encode(tokenizer, &piece?)?);
-        }
-        Ok(ids)
     }
 
     /// The pieces of all kept documents on both sides, in the order of the files. Reads the files again; fails, and then

@@ -9,6 +9,8 @@
 //!    again, with the tails of long documents parted where `cut` found a line end;
 //! 5. `prepare` turns the text into token shards in a cache ([`prepare`]).
 //!
+//! `judged` goes a shorter way, for text that is only to be judged: 1 and 2, then ids in memory.
+//!
 //! Memory is bounded by the largest line of JSON (16 MB) plus about 100 bytes a document; the text itself is never held.
 //! Nothing here knows models or training.
 
@@ -16,6 +18,7 @@ mod corpus;
 mod cut;
 mod document;
 mod files;
+mod judged;
 mod near_duplicates;
 mod packed;
 mod pieces;
@@ -28,6 +31,7 @@ mod split;
 pub mod loader;
 pub use corpus::Corpus;
 pub use document::{Body, Piece};
+pub use judged::Judged;
 pub use pieces::Pieces;
 pub use prepare::{Prepared, cache_dir, open_prepared, prepare, tokenizer_for};
 pub use report::{CorpusReport, FileRecord, Skipped};

@@ -62,6 +62,13 @@ pub fn five_gram_bits_per_byte(train: &[u8], valid: &[u8]) -> Option<f64> {
     Some((0..valid.len()).map(bits).sum::<f64>() / valid.len() as f64)
 }
 
+/// Both, by name, on `valid` after each has seen `train`; one that cannot be computed is left out.
+pub fn beside(train: &[u8], valid: &[u8]) -> Vec<(String, f64)> {
+    let xz = xz_bits_per_byte(train, valid).ok().flatten();
+    let both = [("xz", xz), ("5-gram", five_gram_bits_per_byte(train, valid))];
+    both.into_iter().filter_map(|(name, bits)| Some((name.to_owned(), bits?))).collect()
+}
+
 /// A byte model of order five: the last four bytes predict the next.
 #[derive(Debug)]
 pub struct FiveGram {

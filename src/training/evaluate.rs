@@ -1,7 +1,8 @@
 //! Bits per byte of held-out text: the measure that compares models with different tokenizers.
 //!
 //! Total nats over ln 2 over the UTF-8 bytes of the text, in windows of the training context that do not overlap. The
-//! end-of-text tokens between documents are predicted and paid for, but are no bytes of text.
+//! end-of-text tokens between documents are predicted and paid for, but are no bytes of text. Sums come by window, for the
+//! trainer, or by document, for a person who wants to know how much the figure would change with other documents.
 
 use super::network::{Batch, Network};
 use crate::data::loader::TokenSource;
@@ -23,12 +24,48 @@ pub struct Evaluation {
     pub n_bytes: u64,
 }
 
-/// One window's cost and size.
-#[derive(Default, Clone, Copy)]
-struct Window {
-    nats: f64,
-    n_bytes: u64,
-    n_tokens: usize,
+/// What a stretch of text cost.
+#[derive(Default, Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Cross-entropy of its tokens, added up.
+    pub nats: f64,
+    /// Bytes of text that the tokens stand for.
+    pub n_bytes: u64,
+    /// Tokens.
+    pub n_tokens: usize,
+}
+
+impl Cost {
+    /// Bits per byte of this stretch alone; not finite for one without bytes.
+    pub fn bits_per_byte(&self) -> f64 {
+        self.nats / std::f64::consts::LN_2 / self.n_bytes as f64
+    }
+
+    fn add(&mut self, nats: f32, target: u32, token_bytes: &[u32]) {
+        self.nats += nats as f64;
+        self.n_bytes += token_bytes[target as usize] as u64;
+        self.n_tokens += 1;
+    }
+}
+
+/// An evaluation with what each document cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ByDocument {
+    /// All of the text; the standard error is over `over`.
+    pub whole: Evaluation,
+    /// What the standard error was estimated from.
+    pub over: Over,
+    /// The documents, in the order of the text. The token that ends a document is the document's.
+    pub documents: Vec<Cost>,
+}
+
+/// The parts of a text between which its bits per byte differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// So many documents.
+    Documents(usize),
+    /// So many windows of a single document: neighbours are alike, so this says less. Of one window, nothing.
+    Windows(usize),
 }
 
 /// Evaluates `network` on `source`, at most `max_windows` windows spread evenly over it, in batches that fill
@@ -41,23 +78,70 @@ pub fn evaluate(
     max_windows: usize,
     max_rows: usize,
 ) -> Option<Evaluation> {
+    let mut windows = Vec::new();
+    predict(network, cpu, source, max_windows, max_rows, &mut |_, nats, targets| {
+        windows.push(weigh(nats, targets, token_bytes));
+    });
+    summarise(&windows)
+}
+
+/// Evaluates `network` on all of `source`, whose documents begin at `starts` (the first at 0, each with its end-of-text
+/// token). `on_tokens` is told now and then how many more tokens are done. `None` where there is nothing to predict.
+pub fn evaluate_by_document(
+    network: &mut Network,
+    cpu: &Cpu,
+    source: &dyn TokenSource,
+    token_bytes: &[u32],
+    starts: &[usize],
+    max_rows: usize,
+    on_tokens: &mut dyn FnMut(usize),
+) -> Option<ByDocument> {
+    let (mut windows, mut documents) = (Vec::new(), vec![Cost::default(); starts.len()]);
+    let mut document = 0;
+    predict(network, cpu, source, usize::MAX, max_rows, &mut |start, nats, targets| {
+        for (i, (&nats, &target)) in nats.iter().zip(targets).filter(|&(_, &t)| t != IGNORED).enumerate() {
+            // The token that begins the next document is the one that ends this.
+            while starts.get(document + 1).is_some_and(|&next| next < start + i + 1) {
+                document += 1;
+            }
+            documents[document].add(nats, target, token_bytes);
+        }
+        windows.push(weigh(nats, targets, token_bytes));
+        on_tokens(windows.last().map_or(0, |window: &Cost| window.n_tokens));
+    });
+    let (parts, over) = match documents.len() {
+        0 | 1 => (&windows, Over::Windows(windows.len())),
+        n => (&documents, Over::Documents(n)),
+    };
+    Some(ByDocument { whole: summarise(parts)?, over, documents })
+}
+
+/// Hands the cross-entropies and targets of each window, in order, with the place of the window's first id.
+fn predict(
+    network: &mut Network,
+    cpu: &Cpu,
+    source: &dyn TokenSource,
+    max_windows: usize,
+    max_rows: usize,
+    each: &mut dyn FnMut(usize, &[f32], &[u32]),
+) {
     let t = network.config().block_size;
     let n_windows = source.n_tokens().saturating_sub(1).div_ceil(t);
     let n_taken = n_windows.min(max_windows);
     let per_batch = (max_rows / t).max(1);
-    let mut windows = Vec::with_capacity(n_taken);
+    let start = |i: usize| i * n_windows / n_taken * t;
     let (mut ids, mut targets) = (vec![0u32; per_batch * t], vec![0u32; per_batch * t]);
     for first in (0..n_taken).step_by(per_batch) {
         let n = per_batch.min(n_taken - first);
         for (i, (ids, targets)) in ids.chunks_exact_mut(t).zip(targets.chunks_exact_mut(t)).take(n).enumerate() {
-            let window = (first + i) * n_windows / n_taken;
-            copy_window(source, window * t, ids, targets);
+            copy_window(source, start(first + i), ids, targets);
         }
         let batch = Batch { ids: &ids[..n * t], targets: &targets[..n * t], n_positions: t };
         let nats = network.nats(cpu, batch);
-        windows.extend(nats.chunks_exact(t).zip(targets.chunks_exact(t)).map(|(n, t)| weigh(n, t, token_bytes)));
+        for (i, (nats, targets)) in nats.chunks_exact(t).zip(targets.chunks_exact(t)).enumerate() {
+            each(start(first + i), nats, targets);
+        }
     }
-    summarise(&windows)
 }
 
 /// Copies the window at `start`; a last, shorter one is padded with targets that do not count.
@@ -69,26 +153,25 @@ fn copy_window(source: &dyn TokenSource, start: usize, ids: &mut [u32], targets:
     targets[n..].fill(IGNORED);
 }
 
-fn weigh(nats: &[f32], targets: &[u32], token_bytes: &[u32]) -> Window {
-    nats.iter().zip(targets).filter(|&(_, &t)| t != IGNORED).fold(Window::default(), |w, (&nats, &target)| Window {
-        nats: w.nats + nats as f64,
-        n_bytes: w.n_bytes + token_bytes[target as usize] as u64,
-        n_tokens: w.n_tokens + 1,
-    })
+fn weigh(nats: &[f32], targets: &[u32], token_bytes: &[u32]) -> Cost {
+    let mut cost = Cost::default();
+    nats.iter().zip(targets).filter(|&(_, &t)| t != IGNORED).for_each(|(&n, &t)| cost.add(n, t, token_bytes));
+    cost
 }
 
-fn summarise(windows: &[Window]) -> Option<Evaluation> {
-    let nats: f64 = windows.iter().map(|w| w.nats).sum();
-    let n_bytes: u64 = windows.iter().map(|w| w.n_bytes).sum();
-    let n_tokens: usize = windows.iter().map(|w| w.n_tokens).sum();
+/// The whole of which `parts` are the parts, with a standard error from the differences between them.
+fn summarise(parts: &[Cost]) -> Option<Evaluation> {
+    let nats: f64 = parts.iter().map(|p| p.nats).sum();
+    let n_bytes: u64 = parts.iter().map(|p| p.n_bytes).sum();
+    let n_tokens: usize = parts.iter().map(|p| p.n_tokens).sum();
     if n_bytes == 0 {
         return None;
     }
     let nats_per_byte = nats / n_bytes as f64;
-    // A ratio estimate: the residual of each window from the common ratio (Cochran, Sampling Techniques, 6.4).
-    let square: f64 = windows.iter().map(|w| (w.nats - nats_per_byte * w.n_bytes as f64).powi(2)).sum();
-    let n = windows.len() as f64;
-    let spread = if windows.len() > 1 { (square * n / (n - 1.0)).sqrt() / n_bytes as f64 } else { 0.0 };
+    // A ratio estimate: the residual of each part from the common ratio (Cochran, Sampling Techniques, 6.4).
+    let square: f64 = parts.iter().map(|p| (p.nats - nats_per_byte * p.n_bytes as f64).powi(2)).sum();
+    let n = parts.len() as f64;
+    let spread = if parts.len() > 1 { (square * n / (n - 1.0)).sqrt() / n_bytes as f64 } else { 0.0 };
     Some(Evaluation {
         bits_per_byte: nats_per_byte / std::f64::consts::LN_2,
         standard_error: spread / std::f64::consts::LN_2,
@@ -127,5 +210,66 @@ mod tests {
         let found = evaluate(&mut network, &Cpu::new(1), &source, &[1; 16], 3, 16).unwrap();
         assert_eq!(found.n_tokens, 24);
         assert_eq!(evaluate(&mut network, &Cpu::new(1), &vec![1u32], &[1; 16], 3, 16), None);
+    }
+
+    /// A network whose predictions differ from token to token, and a text of documents of differing lengths.
+    fn spread_network() -> Network {
+        let (config, _) = zero_network();
+        let weights: Vec<f32> = crate::model::initial_weights(&config, 5).iter().map(|w| w * 20.0).collect();
+        Network::new(&config, &weights, 32)
+    }
+
+    fn documents(lengths: &[usize]) -> (Vec<u32>, Vec<usize>) {
+        let (mut ids, mut starts) = (Vec::new(), Vec::new());
+        for n in lengths {
+            starts.push(ids.len());
+            ids.push(0); // the token that ends a text
+            ids.extend((0..*n as u32).map(|i| 1 + (i * i + *n as u32) % 15));
+        }
+        (ids, starts)
+    }
+
+    const TOKEN_BYTES: [u32; 16] = [0, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3];
+
+    #[test]
+    fn the_sums_of_the_documents_are_those_of_the_whole_wherever_windows_end() {
+        let (cpu, mut network) = (Cpu::new(1), spread_network());
+        let (ids, starts) = documents(&[3, 17, 1, 7, 8, 40, 2]);
+        let whole = evaluate(&mut network, &cpu, &ids, &TOKEN_BYTES, usize::MAX, 16).unwrap();
+        let mut n_told = 0;
+        let found = evaluate_by_document(&mut network, &cpu, &ids, &TOKEN_BYTES, &starts, 16, &mut |n| n_told += n);
+        let found = found.unwrap();
+        assert_eq!(n_told, ids.len() - 1);
+        assert_eq!(found.over, Over::Documents(7));
+        assert_eq!((found.whole.n_tokens, found.whole.n_bytes), (whole.n_tokens, whole.n_bytes));
+        assert!((found.whole.bits_per_byte - whole.bits_per_byte).abs() < 1e-12);
+        // Each document has its own tokens and the one that ends it, which the last does not have.
+        assert_eq!(found.documents.iter().map(|d| d.n_tokens).collect::<Vec<_>>(), [4, 18, 2, 8, 9, 41, 2]);
+        for (cost, range) in found.documents.iter().zip(starts.windows(2)) {
+            let n_bytes: u32 = ids[range[0]..range[1]].iter().map(|&id| TOKEN_BYTES[id as usize]).sum();
+            assert_eq!(cost.n_bytes, n_bytes as u64);
+        }
+    }
+
+    #[test]
+    fn the_standard_error_is_that_of_a_ratio_over_documents() {
+        let (ids, starts) = documents(&[5, 30, 12]);
+        let (cpu, mut network) = (Cpu::new(1), spread_network());
+        let found = evaluate_by_document(&mut network, &cpu, &ids, &TOKEN_BYTES, &starts, 32, &mut |_| {}).unwrap();
+        let (bits, n_bytes) = (found.whole.bits_per_byte, found.whole.n_bytes as f64);
+        let residual = |d: &Cost| (d.bits_per_byte() - bits) * d.n_bytes as f64 / n_bytes;
+        let expected = (found.documents.iter().map(|d| residual(d).powi(2)).sum::<f64>() * 3.0 / 2.0).sqrt();
+        assert!(expected > 1e-3 && (found.whole.standard_error - expected).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn a_single_document_is_judged_by_its_windows() {
+        let (ids, starts) = documents(&[50]);
+        let (cpu, mut network) = (Cpu::new(1), spread_network());
+        let found = evaluate_by_document(&mut network, &cpu, &ids, &TOKEN_BYTES, &starts, 32, &mut |_| {}).unwrap();
+        let by_window = evaluate(&mut network, &cpu, &ids, &TOKEN_BYTES, usize::MAX, 32).unwrap();
+        assert_eq!((found.over, found.whole, found.documents.len()), (Over::Windows(7), by_window, 1));
+        let nothing = evaluate_by_document(&mut network, &cpu, &vec![0], &TOKEN_BYTES, &[0], 32, &mut |_| {});
+        assert_eq!(nothing, None);
     }
 }
