@@ -174,6 +174,39 @@ fn a_finished_run_is_a_whole_model_directory_and_says_how_good_it_is() {
 }
 
 #[test]
+fn a_finished_run_tells_how_much_it_copies_and_an_older_one_says_nothing() {
+    let desk = Desk::new();
+    let words = succeed(desk.train("one", 60, &["--threads", "1"]));
+    assert!(words.contains("word for word from its text: "), "{words}");
+    succeed(desk.train("two", 60, &["--threads", "2"]));
+    let verbatim = |out: &str| {
+        let run = fs::read(desk.path(out).join("run.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&run).unwrap()["verbatim"].take()
+    };
+    let found = verbatim("one");
+    // 20 texts of 200 tokens, as far as the context of 32 goes.
+    assert_eq!((&found["n_texts"], &found["n_tokens"]), (&20.into(), &640.into()));
+    let number = |key: &str| found[key].as_u64().unwrap();
+    assert!(number("n_words") > 20 && number("n_copied_words") <= number("n_words"), "{found}");
+    let longest = found["longest_run"].as_str().unwrap();
+    assert_eq!(longest.split(' ').count() as u64, number("longest_run_words"), "{found}");
+    assert_eq!(verbatim("two"), found, "threads must not matter");
+    let text = fs::read_to_string(desk.path("text.txt")).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(longest), "{longest:?} is not in the text");
+    let describe = |out: &str| {
+        let output = desk.siskin().arg("info").arg(desk.path(out)).stdout(Stdio::piped()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(describe("one").contains("word for word"), "{}", describe("one"));
+    assert!(fs::read_to_string(desk.path("one/README.md")).unwrap().contains("## How much it copies"));
+    let path = desk.path("one/run.json");
+    let mut run: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    run.as_object_mut().unwrap().remove("verbatim");
+    fs::write(&path, run.to_string()).unwrap();
+    assert!(!describe("one").contains("word for word"), "{}", describe("one"));
+}
+
+#[test]
 fn a_directory_that_holds_a_model_is_never_written_over() {
     let desk = Desk::new();
     succeed(desk.train("kept", 5, &[]));

@@ -45,10 +45,37 @@ pub struct Manifest {
     pub bits_per_byte_error: Option<f64>,
     /// Held-out bits per byte of simpler methods, by name.
     pub baselines: BTreeMap<String, f64>,
+    /// How much of what the model writes it has copied; none where that was not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verbatim: Option<Verbatim>,
     /// Whether the corpus held dialogues, so that the model answers instead of continuing.
     pub trained_on_messages: bool,
     /// Whether the run came to its end, as opposed to being interrupted.
     pub finished: bool,
+}
+
+/// Words that a model's texts have in common with its training text, in runs of several.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Verbatim {
+    /// Texts that the model wrote for this, at temperature 1.
+    pub n_texts: u64,
+    /// Tokens of these texts.
+    pub n_tokens: u64,
+    /// Words of the shortest run that counts.
+    pub min_run_words: u64,
+    /// Words of the texts.
+    pub n_words: u64,
+    /// Those of them that lie in a run.
+    pub n_copied_words: u64,
+    /// Words of held-out text that were measured in the same way.
+    pub n_held_out_words: u64,
+    /// Those of them that lie in a run.
+    pub n_held_out_copied_words: u64,
+    /// Words of the longest run in the model's texts, counted even where it is shorter than `min_run_words`.
+    pub longest_run_words: u64,
+    /// That run, its words joined by blanks.
+    pub longest_run: String,
 }
 
 impl Default for Manifest {
@@ -71,6 +98,7 @@ impl Default for Manifest {
             bits_per_byte: None,
             bits_per_byte_error: None,
             baselines: BTreeMap::new(),
+            verbatim: None,
             trained_on_messages: false,
             finished: false,
         }
@@ -107,6 +135,7 @@ mod tests {
             seed: u64::MAX,
             bits_per_byte: Some(1.0625),
             baselines: BTreeMap::from([("xz".to_owned(), 2.5)]),
+            verbatim: Some(Verbatim { n_words: 12, longest_run: "a b".to_owned(), ..Verbatim::default() }),
             ..Manifest::default()
         };
         let text = serde_json::to_string(&manifest).unwrap();
@@ -115,7 +144,7 @@ mod tests {
 
     #[test]
     fn files_of_older_and_newer_versions_load() {
-        for text in ["{}", r#"{"name":"x","added_later":[1]}"#] {
+        for text in ["{}", r#"{"name":"x","added_later":[1]}"#, r#"{"verbatim":{"n_words":3}}"#] {
             assert!(serde_json::from_str::<Manifest>(text).is_ok(), "{text}");
         }
     }

@@ -14,7 +14,7 @@ mod summary;
 mod weights;
 
 pub use atomic::write_atomic;
-pub use manifest::Manifest;
+pub use manifest::{Manifest, Verbatim};
 pub use model_dir::ModelDir;
 pub use names::{RUNS, new_run_dir, resolve, resolve_resume};
 pub use resume::{ResumeRef, ResumeState};

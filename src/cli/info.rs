@@ -1,13 +1,18 @@
 //! `siskin info`: what a model directory holds and how it came to be.
 
 use super::Exit;
-use crate::checkpoint::{Manifest, ModelDir, RUNS, Summary, resolve};
+use super::display::wrapped;
+use crate::checkpoint::{Manifest, ModelDir, RUNS, Summary, Verbatim, resolve};
+use crate::training::overlap;
 use anyhow::Result;
 use indicatif::{DecimalBytes, HumanCount, HumanDuration};
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::time::Duration;
+
+/// Width of a paragraph beside the labels, so that the page fits 96 columns.
+const TEXT_WIDTH: usize = 82;
 
 /// Describe a model: size, shape, tokenizer, how it was trained, how well it predicts
 #[derive(Debug, clap::Args)]
@@ -96,6 +101,17 @@ fn training(page: &mut Page, summary: &Summary, manifest: &Manifest) {
     for (name, bits) in &summary.baselines {
         page.line("", format!("{bits:.3} by {}", plain(name)));
     }
+    manifest.verbatim.iter().for_each(|verbatim| copying(page, verbatim));
+}
+
+fn copying(page: &mut Page, verbatim: &Verbatim) {
+    page.0.push('\n');
+    let mut sentence = overlap::share_in_words(verbatim);
+    let longest = overlap::longest_in_words(verbatim);
+    sentence.extend(longest.map(|longest| format!("; {longest}: \"{}\"", plain(&overlap::longest_run(verbatim)))));
+    for (i, line) in wrapped(&sentence, TEXT_WIDTH).iter().enumerate() {
+        page.line(if i == 0 { "Copies" } else { "" }, line.clone());
+    }
 }
 
 /// What the corpus report says; absent numbers are left out, because the report is another version's business.
@@ -169,6 +185,27 @@ mod tests {
             assert!(text.contains(words), "{words:?} is not in\n{text}");
         }
         assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn how_much_a_model_copies_is_said_in_lines_that_fit_and_only_where_it_is_known() {
+        let verbatim = Verbatim {
+            min_run_words: 8,
+            n_words: 2_000,
+            n_copied_words: 240,
+            longest_run_words: 23,
+            longest_run: "once upon \u{1b}[2J a time ".repeat(6).trim_end().to_owned(),
+            ..Verbatim::default()
+        };
+        let known = Manifest { bits_per_byte: Some(1.25), verbatim: Some(verbatim), ..Manifest::default() };
+        let text = describe(&summary(Some(known)));
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for words in ["Copies 12 % of what it writes stands word for word", "the longest run has 23 words: \"once upon"]
+        {
+            assert!(flat.contains(words), "{words:?} is not in\n{text}");
+        }
+        assert!(!text.contains('\u{1b}') && text.lines().all(|line| line.chars().count() <= 96), "{text}");
+        assert!(!describe(&summary(Some(Manifest::default()))).contains("Copies"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What `siskin train` says before and after: the plan, the result, and what to type next.
 
 use super::{Exit, display};
+use crate::training::overlap::share;
 use crate::training::plan::Plan;
 use crate::training::run::RunReport;
 use crate::training::settings::Length;
@@ -58,6 +59,13 @@ pub(super) fn conclude(report: &RunReport, dir: &Path, name: &str, show: display
             lines += &format!(", {name} {bits:.3}");
         }
         lines += " (less is better)\n";
+    }
+    if let Some(v) = report.verbatim.as_ref().filter(|v| v.n_words > 0) {
+        lines += &format!(
+            "word for word from its text: {} of what it writes, longest run {} words\n",
+            share(v.n_copied_words, v.n_words),
+            words::thousands(v.longest_run_words)
+        );
     }
     lines +=
         &format!("model: {}\ntry:   siskin chat {name}\n       siskin complete -m {name} \"...\"\n", dir.display());

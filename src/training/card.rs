@@ -5,7 +5,9 @@
 
 use std::fmt::Write;
 
+use crate::checkpoint::Verbatim;
 use crate::model::Config;
+use crate::training::overlap;
 use crate::words;
 
 /// Everything a card says; all texts are taken as they are and escaped here.
@@ -57,6 +59,8 @@ pub struct CardInputs<'a> {
     pub baselines: &'a [(String, f64)],
     /// What the model writes.
     pub samples: &'a [Sample<'a>],
+    /// How much of what it writes it has copied, where that was measured.
+    pub verbatim: Option<&'a Verbatim>,
     /// Whether the run reached its end; else the card says that it stopped early.
     pub finished: bool,
 }
@@ -77,6 +81,7 @@ pub fn model_card(inputs: &CardInputs<'_>) -> String {
         summary(inputs),
         quality(inputs),
         samples(inputs),
+        copying(inputs),
         usage(inputs),
         corpus(inputs),
         training(inputs),
@@ -173,6 +178,21 @@ fn samples(inputs: &CardInputs<'_>) -> String {
     text
 }
 
+fn copying(inputs: &CardInputs<'_>) -> String {
+    let Some(v) = inputs.verbatim else { return String::new() };
+    let longest = overlap::longest_in_words(v).map_or(String::new(), |words| {
+        format!("\n\nIn these texts {words}:\n\n> {}", code(&line(&overlap::longest_run(v))))
+    });
+    format!(
+        "## How much it copies\n\n{}.{longest}\n\n\
+         Measured on {} words in {} that it wrote at temperature 1, without any filter. A word is what stands between \
+         blanks. At lower temperatures a model usually copies more.",
+        capitalised(&overlap::share_in_words(v)),
+        words::thousands(v.n_words),
+        counted(v.n_texts, "text"),
+    )
+}
+
 fn usage(inputs: &CardInputs<'_>) -> String {
     let name = shell_word(inputs.name);
     let chat = if inputs.trained_on_messages { "talk to it" } else { "it continues what you write" };
@@ -266,6 +286,11 @@ fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", words::thousands(count), if count == 1 { "" } else { "s" })
 }
 
+fn capitalised(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + chars.as_str())
+}
+
 /// One line of plain text: control characters made visible, line breaks among them.
 fn line(text: &str) -> String {
     visible(text).replace('\n', "\\n")
@@ -337,10 +362,42 @@ mod tests {
             bits_per_byte_error: Some(0.0123),
             baselines: &baselines,
             samples: &samples,
+            verbatim: None,
             finished: true,
         };
         change(&mut inputs);
         model_card(&inputs)
+    }
+
+    fn verbatim() -> Verbatim {
+        Verbatim {
+            n_texts: 20,
+            n_tokens: 4_000,
+            min_run_words: 8,
+            n_words: 2_345,
+            n_copied_words: 281,
+            n_held_out_words: 2_000,
+            n_held_out_copied_words: 180,
+            longest_run_words: 23,
+            longest_run: "once there was a `fox` | who".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_card_says_how_much_the_model_copies_where_that_is_known() {
+        static VERBATIM: std::sync::LazyLock<Verbatim> = std::sync::LazyLock::new(verbatim);
+        let text = card(|inputs| inputs.verbatim = Some(&VERBATIM));
+        for fact in [
+            "## How much it copies",
+            "12 % of what it writes stands word for word in its training text, in runs of 8 words or more",
+            "held-out text, which it never saw, 9 % does",
+            "the longest run has 23 words",
+            "> ``once there was a `fox` | who``",
+            "2,345 words in 20 texts",
+        ] {
+            assert!(text.contains(fact), "{fact:?} is not in\n{text}");
+        }
+        assert!(!card(|_| ()).contains("How much it copies"));
     }
 
     #[test]

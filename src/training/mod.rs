@@ -1,7 +1,8 @@
 //! Learning: the network's forward and backward passes, the optimizer and its schedule, the loop, and what it reports.
 //!
 //! Read in this order: [`network`] (the arithmetic), [`optimizer`] and [`schedule`], [`trainer`] (the loop),
-//! [`evaluate`] and [`baselines`] (how good it is), [`plan`] (what a corpus deserves), then the reports.
+//! [`evaluate`] and [`baselines`] (how good it is), [`overlap`] (how much it copies), [`plan`] (what a corpus deserves),
+//! then the reports.
 
 mod activations;
 pub mod baselines;
@@ -11,10 +12,12 @@ pub mod evaluate;
 pub mod network;
 pub mod observer;
 pub mod optimizer;
+pub mod overlap;
 pub mod plan;
 pub mod plot;
 pub mod run;
 pub mod run_log;
 pub mod schedule;
 pub mod settings;
+pub mod text;
 pub mod trainer;

@@ -5,16 +5,17 @@
 
 use super::baselines;
 use super::card::{CardInputs, Sample, model_card};
-use super::observer::Observer;
+use super::observer::{Event, Observer};
 use super::optimizer::OptimizerSettings;
+use super::overlap;
 use super::plan::Plan;
 use super::plot::loss_svg;
 use super::run_log;
 use super::settings::Settings;
-use super::trainer::{Ending, Outcome, SampleWriter, Text, Trainer};
-use crate::checkpoint::{Manifest, ModelDir, write_atomic};
+use super::text::{head_bytes, tail_bytes, text_bytes};
+use super::trainer::{Ending, Outcome, Text, Trainer};
+use crate::checkpoint::{Manifest, ModelDir, Verbatim, write_atomic};
 use crate::data::{CorpusReport, Prepared, open_prepared};
-use crate::formats::token_shard::Shard;
 use crate::kernels::Cpu;
 use crate::kernels::cpu::cpu_name;
 use crate::tokenizer::Tokenizer;
@@ -43,6 +44,18 @@ pub struct RunReport {
     pub outcome: Outcome,
     /// Other ways to compress the same held-out text: name and bits per byte.
     pub baselines: Vec<(String, f64)>,
+    /// How much of what the model writes it has copied.
+    pub verbatim: Option<Verbatim>,
+}
+
+/// What a run asks of generation, of which training knows nothing.
+pub trait Writer {
+    /// A short text, as a person would be shown it.
+    fn sample(&mut self, weights: &[f32]) -> Result<String>;
+
+    /// The ids of `n_texts` texts of `n_tokens` each, or as many as the context holds, each begun as a document begins and
+    /// drawn from the model's own distribution: temperature 1 and no filter. Tokens that end a text are among them.
+    fn texts(&mut self, weights: &[f32], n_texts: usize, n_tokens: usize) -> Result<Vec<Vec<u32>>>;
 }
 
 impl Run {
@@ -105,7 +118,7 @@ impl Run {
         n_threads: usize,
         observer: &mut dyn Observer,
         stop: &AtomicBool,
-        sample: &mut SampleWriter,
+        writer: &mut dyn Writer,
     ) -> Result<RunReport> {
         let cpu = Cpu::new(n_threads);
         let (config, settings) = (self.manifest.config.clone(), self.settings.clone());
@@ -117,15 +130,31 @@ impl Run {
             // Killed before its first checkpoint: the seed makes the same beginning again.
             Trainer::new(&cpu, &config, settings, text, &self.dir)?
         };
-        let outcome = trainer.run(observer, stop, sample)?;
-        let baselines = if outcome.ending == Ending::Interrupted { vec![] } else { self.baselines() };
+        let outcome = trainer.run(observer, stop, &mut |weights| writer.sample(weights))?;
+        let is_over = outcome.ending != Ending::Interrupted;
+        let baselines = if is_over { self.baselines() } else { vec![] };
         self.complete_manifest(&outcome, &baselines, &cpu);
+        self.manifest.verbatim = is_over.then(|| self.verbatim(observer, writer)).flatten();
         self.dir.write_manifest(&self.manifest)?;
         self.write_plot(&baselines)?;
-        if outcome.ending != Ending::Interrupted {
-            self.write_card(&baselines, sample)?;
+        if is_over {
+            self.write_card(&baselines, writer)?;
         }
-        Ok(RunReport { outcome, baselines })
+        Ok(RunReport { outcome, baselines, verbatim: self.manifest.verbatim })
+    }
+
+    /// How much the finished model copies. Where that cannot be measured the model stands all the same, and it is said.
+    fn verbatim(&self, observer: &mut dyn Observer, writer: &mut dyn Writer) -> Option<Verbatim> {
+        let mut measure = || -> Result<Verbatim> {
+            let weights = self.dir.load_weights(&self.manifest.config)?;
+            let texts = writer.texts(&weights, overlap::N_TEXTS, overlap::N_TEXT_TOKENS)?;
+            Ok(overlap::measure(&self.text.train, &self.text.valid, &self.tokenizer, &texts))
+        };
+        let measured = measure();
+        if let Err(error) = &measured {
+            observer.event(&Event::Notice(&format!("how much the model copies could not be measured: {error:#}")));
+        }
+        measured.ok()
     }
 
     fn complete_manifest(&mut self, outcome: &Outcome, baselines: &[(String, f64)], cpu: &Cpu) {
@@ -146,10 +175,7 @@ impl Run {
         let limit = baselines::XZ_TRAIN_LIMIT.max(baselines::FIVE_GRAM_TRAIN_LIMIT);
         let train = tail_bytes(&self.text.train, &self.tokenizer, limit);
         let valid = head_bytes(&self.text.valid, &self.tokenizer, baselines::VALID_LIMIT);
-        // A baseline that cannot be computed is left out: the model stands without it.
-        let xz = baselines::xz_bits_per_byte(&train, &valid).ok().flatten();
-        let five_gram = baselines::five_gram_bits_per_byte(&train, &valid);
-        [("xz", xz), ("5-gram", five_gram)].into_iter().filter_map(|(name, b)| Some((name.to_owned(), b?))).collect()
+        baselines::beside(&train, &valid)
     }
 
     fn write_plot(&self, baselines: &[(String, f64)]) -> Result<()> {
@@ -158,9 +184,9 @@ impl Run {
         write_atomic(&self.dir.path.join("loss.svg"), |file| Ok(file.write_all(svg.as_bytes())?))
     }
 
-    fn write_card(&self, baselines: &[(String, f64)], sample: &mut SampleWriter) -> Result<()> {
+    fn write_card(&self, baselines: &[(String, f64)], writer: &mut dyn Writer) -> Result<()> {
         let weights = self.dir.load_weights(&self.manifest.config)?;
-        let texts = (0..N_CARD_SAMPLES).map(|_| sample(&weights)).collect::<Result<Vec<_>>>()?;
+        let texts = (0..N_CARD_SAMPLES).map(|_| writer.sample(&weights)).collect::<Result<Vec<_>>>()?;
         let samples: Vec<Sample> = texts.iter().map(|text| Sample { prompt: "", text }).collect();
         let report: CorpusReport = serde_json::from_value(self.manifest.corpus.clone())?;
         let (m, settings) = (&self.manifest, settings_in_words(&self.settings));
@@ -188,16 +214,11 @@ impl Run {
             bits_per_byte_error: m.bits_per_byte_error,
             baselines,
             samples: &samples,
+            verbatim: m.verbatim.as_ref(),
             finished: m.finished,
         });
         write_atomic(&self.dir.path.join("README.md"), |file| Ok(file.write_all(card.as_bytes())?))
     }
-}
-
-/// Bytes of text that each token id stands for; special tokens are no text.
-pub fn text_bytes(tokenizer: &Tokenizer, vocab_size: usize) -> Vec<u32> {
-    let bytes = |id: u32| if tokenizer.is_special(id) { 0 } else { tokenizer.token_bytes(id).len() as u32 };
-    (0..vocab_size as u32).map(bytes).collect()
 }
 
 fn settings_in_words(s: &Settings) -> Vec<(String, String)> {
@@ -233,24 +254,4 @@ fn optimizer_in_words(s: &OptimizerSettings) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// The last `limit` bytes or so of a shard's text; documents are parted by a newline.
-fn tail_bytes(shard: &Shard, tokenizer: &Tokenizer, limit: usize) -> Vec<u8> {
-    // A token is at least one byte of text, or a special one.
-    decode(shard, tokenizer, shard.len().saturating_sub(limit)..shard.len())
-}
-
-fn head_bytes(shard: &Shard, tokenizer: &Tokenizer, limit: usize) -> Vec<u8> {
-    decode(shard, tokenizer, 0..shard.len().min(limit))
-}
-
-fn decode(shard: &Shard, tokenizer: &Tokenizer, range: std::ops::Range<usize>) -> Vec<u8> {
-    let mut ids = vec![0; range.len()];
-    shard.copy(range.start, &mut ids);
-    let mut text = Vec::new();
-    for id in ids {
-        if tokenizer.is_special(id) { text.push(b'\n') } else { text.extend_from_slice(tokenizer.token_bytes(id)) }
-    }
-    text
 }
