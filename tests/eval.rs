@@ -157,6 +157,16 @@ fn a_lost_cache_is_made_again_from_the_files_of_the_run() {
 }
 
 #[test]
+fn a_text_from_a_pipe_costs_what_it_costs_in_a_file() {
+    let desk = Desk::new(&[("new.txt", &text(12))]);
+    let mut command = siskin(&tiny_model().parent().unwrap().join("cache"));
+    command.stdin(fs::File::open(desk.path("new.txt")).unwrap()).arg("eval").arg(tiny_model()).args(["-", "--json"]);
+    let piped: Value = serde_json::from_str(&words(&command.output().unwrap())).unwrap();
+    assert_eq!(piped["bits_per_byte"], desk.json(&["new.txt"])["bits_per_byte"]);
+    assert_eq!(piped["best"][0]["file"], "standard input");
+}
+
+#[test]
 fn a_first_argument_that_is_no_model_is_told_how_the_command_goes() {
     let desk = Desk::new(&[("new.txt", &text(5))]);
     let eval = |args: &[&str]| {

@@ -14,7 +14,7 @@ use crate::kernels::cross_entropy::IGNORED;
 pub struct Evaluation {
     /// Bits per byte of text.
     pub bits_per_byte: f64,
-    /// Its standard error, from the differences between windows.
+    /// Its standard error, from the differences between windows or documents; 0 where there is but one.
     pub standard_error: f64,
     /// Mean cross-entropy in nats a token.
     pub nats_per_token: f64,
@@ -116,14 +116,17 @@ pub fn evaluate_by_document(
     Some(ByDocument { whole: summarise(parts)?, over, documents })
 }
 
-/// Hands the cross-entropies and targets of each window, in order, with the place of the window's first id.
+/// Takes the place of a window's first id, and the cross-entropies and targets of the window (T).
+type EachWindow<'a> = dyn FnMut(usize, &[f32], &[u32]) + 'a;
+
+/// Hands all windows to `each`, in order.
 fn predict(
     network: &mut Network,
     cpu: &Cpu,
     source: &dyn TokenSource,
     max_windows: usize,
     max_rows: usize,
-    each: &mut dyn FnMut(usize, &[f32], &[u32]),
+    each: &mut EachWindow,
 ) {
     let t = network.config().block_size;
     let n_windows = source.n_tokens().saturating_sub(1).div_ceil(t);
