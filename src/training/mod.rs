@@ -1,8 +1,8 @@
 //! Learning: the network's forward and backward passes, the optimizer and its schedule, the loop, and what it reports.
 //!
 //! Read in this order: [`network`] (the arithmetic), [`optimizer`] and [`schedule`], [`trainer`] (the loop),
-//! [`evaluate`] and [`baselines`] (how good it is), [`overlap`] (how much it copies), [`plan`] (what a corpus deserves),
-//! then the reports.
+//! [`evaluate`] and [`baselines`] (how good it is), [`plan`] (what a corpus deserves), then the reports.
+//! [`overlap`] tells how much of what a finished model writes is copied.
 
 mod activations;
 pub mod baselines;
