@@ -25,10 +25,10 @@ use std::time::Instant;
   siskin eval runs/my-texts folder/ --by-document  and which documents it knows worst and best
   siskin eval my-texts other-text.txt --json
 
-All of the text is judged, in windows of the model's context that do not overlap. The standard error is over documents,
-which end where a file ends or at a line <|endoftext|>; of a single document it is over windows. xz and the 5-gram pay
-for the same text (its first MB) after they have read the end of what the model learned from (4 and 16 MB). Where that
-text is no longer there, xz compresses the judged text alone, and there is no 5-gram.")]
+All of the text is judged, in windows of the model's context that do not overlap. The standard error is over \
+documents, which end where a file ends or at a line <|endoftext|>; of a single document it is over windows. xz and \
+the 5-gram pay for the same text (its first MB) after they have read the end of what the model learned from (4 and \
+16 MB). Where that text is no longer there, xz compresses the judged text alone, and there is no 5-gram.")]
 pub(super) struct EvalArgs {
     /// The model: a directory, a run's name, or hf:owner/name
     #[arg(value_name = "MODEL")]
