@@ -11,6 +11,7 @@ mod eval;
 mod info;
 mod interrupt;
 mod loading;
+mod recipe;
 mod samples;
 mod sampling;
 mod shape;

@@ -13,6 +13,7 @@ pub mod observer;
 pub mod optimizer;
 pub mod plan;
 pub mod plot;
+pub mod recipe;
 pub mod run;
 pub mod run_log;
 pub mod schedule;

@@ -223,11 +223,20 @@ fn settings_in_words(s: &Settings) -> Vec<(String, String)> {
 
 fn optimizer_in_words(s: &OptimizerSettings) -> String {
     let adamw = format!("AdamW (betas {} and {})", s.beta1, s.beta2);
+    let embed = match s.embed_lr_factor {
+        1.0 => String::new(),
+        factor => format!(" (rate times {factor})"),
+    };
     match s.muon {
         Some(m) => {
-            format!("Muon (momentum {}), {adamw} for embedding and norms, weight decay {}", m.momentum, s.weight_decay)
+            let rows = if m.normalises_rows { "" } else { ", rows not normalised" };
+            let decay = if m.is_cautious { "cautious" } else { "plain" };
+            format!(
+                "Muon (momentum {}{rows}), {adamw} for embedding{embed} and norms, {decay} weight decay {}",
+                m.momentum, s.weight_decay
+            )
         }
-        None => format!("{adamw}, weight decay {}", s.weight_decay),
+        None => format!("{adamw}{embed}, weight decay {}", s.weight_decay),
     }
 }
 
