@@ -43,6 +43,9 @@ pub(super) struct RecipeArgs {
     /// Share of the run, at its end, over which the rate falls (0 to 1)
     #[arg(long, value_name = "X")]
     warmdown: Option<f64>,
+    /// Share of the run, at its end, whose weights are averaged; the better of average and last weights is kept
+    #[arg(long, value_name = "X")]
+    average: Option<f64>,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,6 +85,7 @@ impl RecipeArgs {
             max_grad_norm: self.max_grad_norm,
             n_warmup: self.warmup,
             warmdown: self.warmdown,
+            average: self.average,
         }
     }
 }

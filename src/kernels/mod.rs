@@ -12,6 +12,7 @@
 pub mod adamw;
 pub mod aligned;
 pub mod attention;
+pub mod average;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod embedding;

@@ -3,6 +3,39 @@
 //! Only numbers and switches; what each of them does is described where it is done.
 
 use super::settings::Settings;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+/// How a run learns, apart from optimizer and schedule. The default is what runs did before these could be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recipe {
+    /// Share of the run, at its end, over which the mean of the weights after each step is taken (Izmailov et al., arXiv
+    /// 1803.05407; for language models Kaddour, arXiv 2209.14981); 0 for none. The mean is judged beside the weights, and
+    /// the better is kept.
+    pub average: f64,
+}
+
+impl Recipe {
+    /// Rejects a recipe with which no run can be made; each error names the value and its limits.
+    pub fn validate(&self) -> Result<()> {
+        let average = self.average;
+        ensure!((0.0..1.0).contains(&average), "average is {average}, but must be at least 0 and below 1");
+        Ok(())
+    }
+
+    /// The parts that are on, for the model card: what they are called, and what they do.
+    pub fn in_words(&self) -> Vec<(&'static str, String)> {
+        let mut words = Vec::new();
+        if self.average > 0.0 {
+            words.push((
+                "average",
+                format!("of the weights of the last {:.0} %, where it is better", self.average * 100.0),
+            ));
+        }
+        words
+    }
+}
 
 /// Parts of the recipe that a person may ask for; whatever is `None` stays as [`Settings::for_model`] has it.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +62,8 @@ pub struct RecipeWishes {
     pub n_warmup: Option<u64>,
     /// Share of the run, at its end, over which the rate falls.
     pub warmdown: Option<f64>,
+    /// Share of the run whose weights are averaged.
+    pub average: Option<f64>,
 }
 
 impl RecipeWishes {
@@ -50,6 +85,8 @@ impl RecipeWishes {
         set(&mut optimizer.max_grad_norm, self.max_grad_norm);
         set(&mut settings.schedule.n_warmup, self.n_warmup);
         set(&mut settings.schedule.warmdown, self.warmdown);
+        let recipe = &mut settings.recipe;
+        set(&mut recipe.average, self.average);
     }
 }
 

@@ -202,7 +202,7 @@ pub fn text_bytes(tokenizer: &Tokenizer, vocab_size: usize) -> Vec<u32> {
 
 fn settings_in_words(s: &Settings) -> Vec<(String, String)> {
     let n = &s.optimizer;
-    [
+    let mut words = vec![
         ("batch", format!("{} sequences, {} a step", s.batch, s.batch * s.n_accumulate)),
         ("optimizer", optimizer_in_words(&s.optimizer)),
         (
@@ -216,9 +216,9 @@ fn settings_in_words(s: &Settings) -> Vec<(String, String)> {
             ),
         ),
         ("gradient clipping", format!("norm {}", n.max_grad_norm)),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    ];
+    words.extend(s.recipe.in_words());
+    words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn optimizer_in_words(s: &OptimizerSettings) -> String {

@@ -1,6 +1,7 @@
 //! What a person (or a preset) decides about a run, apart from the shape of the model.
 
 use super::optimizer::{MuonSettings, OptimizerSettings};
+use super::recipe::Recipe;
 use super::schedule::Schedule;
 use crate::model::Config;
 use anyhow::{Result, ensure};
@@ -35,6 +36,9 @@ pub struct Settings {
     pub schedule: Schedule,
     /// AdamW's constants.
     pub optimizer: OptimizerSettings,
+    /// The other parts of the learning recipe.
+    #[serde(default)]
+    pub recipe: Recipe,
     /// When the run ends.
     pub length: Length,
     /// Decides the first weights and the order of the text.
@@ -66,6 +70,7 @@ impl Settings {
                 muon: Some(MuonSettings::default()),
                 ..OptimizerSettings::default()
             },
+            recipe: Recipe::default(),
             length,
             seed,
             n_evaluations: N_EVALUATIONS,
@@ -83,6 +88,7 @@ impl Settings {
         let warmdown = self.schedule.warmdown;
         ensure!((0.0..=1.0).contains(&warmdown), "warmdown is {warmdown}, but must be between 0 and 1");
         self.optimizer.validate()?;
+        self.recipe.validate()?;
         ensure!(self.patience >= 1, "patience is 0, but at least 1 evaluation must pass before a stop");
         match self.length {
             Length::Steps(n) => ensure!(n >= 1, "steps is 0, but a run needs at least 1"),

@@ -13,6 +13,7 @@ use super::settings::{Length, Settings};
 use crate::checkpoint::{ModelDir, ResumeRef, ResumeState};
 use crate::data::loader::{Loader, LoaderState, TokenSource};
 use crate::kernels::Cpu;
+use crate::kernels::average::move_towards;
 use crate::model::{Config, Layout, initial_weights};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,9 @@ pub struct Progress {
     pub train_bits: f64,
     /// Whether the warning about memorising has been given.
     pub warned: bool,
+    /// Steps whose weights are in the average.
+    #[serde(default)]
+    pub n_averaged: u64,
 }
 
 impl Progress {
@@ -101,6 +105,7 @@ struct Snapshot {
     weights: Vec<f32>,
     moment1: Vec<f32>,
     moment2: Vec<f32>,
+    average: Vec<f32>,
     progress: Progress,
 }
 
@@ -115,6 +120,8 @@ pub struct Trainer<'a> {
     loader: Loader<'a>,
     progress: Progress,
     best_weights: Vec<f32>,
+    /// The mean of the last weights; empty before it is begun.
+    average: Vec<f32>,
     snapshot: Snapshot,
     log: RunLog,
     ids: Vec<u32>,
@@ -130,7 +137,8 @@ impl<'a> Trainer<'a> {
         let weights = initial_weights(config, settings.seed);
         let zeros = vec![0.0; weights.len()];
         let log = RunLog::create(&dir.path.join("train.jsonl"))?;
-        let snapshot = Snapshot { weights, moment1: zeros.clone(), moment2: zeros, progress: Progress::start() };
+        let (moment1, moment2, average) = (zeros.clone(), zeros, vec![]);
+        let snapshot = Snapshot { weights, moment1, moment2, average, progress: Progress::start() };
         Trainer::at(cpu, config, settings, text, dir, snapshot, log)
     }
 
@@ -146,9 +154,9 @@ impl<'a> Trainer<'a> {
         let progress: Progress = serde_json::from_value(state.progress)
             .with_context(|| format!("reading the progress in {}", dir.path.join("resume").display()))?;
         let log = RunLog::open_at(&dir.path.join("train.jsonl"), progress.step)?;
-        let ResumeState { weights, moment1, moment2, .. } = state;
-        let mut trainer =
-            Trainer::at(cpu, config, settings, text, dir, Snapshot { weights, moment1, moment2, progress }, log)?;
+        let ResumeState { weights, moment1, moment2, average, .. } = state;
+        let snapshot = Snapshot { weights, moment1, moment2, average, progress };
+        let mut trainer = Trainer::at(cpu, config, settings, text, dir, snapshot, log)?;
         if trainer.progress.best.is_some() {
             trainer.best_weights = dir.load_weights(config)?;
         }
@@ -173,6 +181,7 @@ impl<'a> Trainer<'a> {
             optimizer: Optimizer::new(settings.optimizer, &Layout::new(config)),
             progress: snapshot.progress.clone(),
             best_weights: Vec::new(),
+            average: snapshot.average.clone(),
             ids: vec![0; n_rows],
             targets: vec![0; n_rows],
             cpu,
@@ -263,8 +272,25 @@ impl<'a> Trainer<'a> {
         let (weights, gradients) = self.network.parts();
         self.optimizer.step(self.cpu, weights, gradients, (self.progress.step, lr), (grad_norm, n_batches));
         self.progress.loader = self.loader.state();
+        self.update_average();
         self.report_step(loss, n_bytes, lr, grad_norm, began.elapsed().as_secs_f64(), observer)?;
         Ok(true)
+    }
+
+    /// Takes the weights of the step just made into the average, in the last part of the run.
+    fn update_average(&mut self) {
+        let share = self.settings.recipe.average;
+        if share == 0.0 || self.fraction_done() <= 1.0 - share {
+            return;
+        }
+        self.progress.n_averaged += 1;
+        if self.progress.n_averaged == 1 {
+            self.average.clear();
+            self.average.extend_from_slice(&self.network.weights);
+        } else {
+            let share = 1.0 / self.progress.n_averaged as f32;
+            move_towards(self.cpu, &mut self.average, &self.network.weights, share);
+        }
     }
 
     /// The mean loss of the step's batches and the bytes of text that they predicted; sums up their gradients.
@@ -327,6 +353,7 @@ impl<'a> Trainer<'a> {
         self.network.weights.copy_from_slice(&self.snapshot.weights);
         self.optimizer.moment1.copy_from_slice(&self.snapshot.moment1);
         self.optimizer.moment2.copy_from_slice(&self.snapshot.moment2);
+        self.average.clone_from(&self.snapshot.average);
         self.progress = Progress {
             lr_scale: failed.lr_scale * 0.5,
             n_rollbacks: failed.n_rollbacks + 1,
@@ -372,7 +399,7 @@ impl<'a> Trainer<'a> {
         // Where steps are long, several evaluations can fall due at once; one serves for all.
         self.progress.n_evaluated = (self.fraction_done() * self.n_evaluations() as f64) as u64;
         let max_windows = self.settings.n_eval_tokens.div_ceil(self.network.config().block_size).max(1);
-        let Some(found) = self.held_out(max_windows) else { return Ok(()) };
+        let Some((found, is_average)) = self.judge(max_windows) else { return Ok(()) };
         let is_best = found.bits_per_byte.is_finite()
             && self.progress.best.as_ref().is_none_or(|best| found.bits_per_byte < best.bits_per_byte);
         let record = EvalRecord {
@@ -381,6 +408,7 @@ impl<'a> Trainer<'a> {
             bits_per_byte: found.bits_per_byte,
             loss: found.nats_per_token,
             is_best,
+            is_average,
             elapsed_s: self.progress.elapsed_s,
         };
         self.log.eval(&record)?;
@@ -397,9 +425,28 @@ impl<'a> Trainer<'a> {
             self.progress.n_samples = part;
             observer.event(&Event::Sample(&sample(&self.network.weights)?));
         }
+        if is_average {
+            self.network.weights.swap_with_slice(&mut self.average);
+        }
         self.progress.evaluating_s += began.elapsed().as_secs_f64();
         self.progress.elapsed_s += began.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    /// Judges the weights and, once there is one, their average. Where the average is the better, it is left in the
+    /// network in place of the weights, and the second of the pair is true.
+    fn judge(&mut self, max_windows: usize) -> Option<(Evaluation, bool)> {
+        let found = self.held_out(max_windows)?;
+        if self.progress.n_averaged < 2 {
+            return Some((found, false));
+        }
+        self.network.weights.swap_with_slice(&mut self.average);
+        let averaged = self.held_out(max_windows)?;
+        if averaged.bits_per_byte < found.bits_per_byte {
+            return Some((averaged, true));
+        }
+        self.network.weights.swap_with_slice(&mut self.average);
+        Some((found, false))
     }
 
     fn held_out(&mut self, max_windows: usize) -> Option<Evaluation> {
@@ -437,12 +484,14 @@ impl<'a> Trainer<'a> {
         self.snapshot.weights.copy_from_slice(&self.network.weights);
         self.snapshot.moment1.copy_from_slice(&self.optimizer.moment1);
         self.snapshot.moment2.copy_from_slice(&self.optimizer.moment2);
+        self.snapshot.average.clone_from(&self.average);
         self.snapshot.progress = self.progress.clone();
         self.log.sync()?;
         self.dir.save_resume(ResumeRef {
             weights: &self.snapshot.weights,
             moment1: &self.snapshot.moment1,
             moment2: &self.snapshot.moment2,
+            average: &self.snapshot.average,
             progress: &serde_json::to_value(&self.progress)?,
         })?;
         observer.event(&Event::Saved { step: self.progress.step });
@@ -459,8 +508,10 @@ impl<'a> Trainer<'a> {
 
     fn finish(mut self, ending: Ending, observer: &mut dyn Observer) -> Result<Outcome> {
         if self.progress.best.is_none() {
-            // No held-out text, or a run too short for an evaluation: the last weights are what there is.
-            self.best_weights = self.network.weights.to_vec();
+            // No held-out text, or a run too short for an evaluation: the last weights, or their average where one was
+            // asked for, are what there is.
+            let has_average = self.progress.n_averaged >= 2;
+            self.best_weights = if has_average { self.average.clone() } else { self.network.weights.to_vec() };
             self.dir.save_weights(self.network.config(), &self.best_weights)?;
         }
         self.save(observer)?;
