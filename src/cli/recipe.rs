@@ -1,5 +1,6 @@
 //! The flags of `train` that change how a run learns.
 
+use crate::data::loader::Order;
 use crate::training::recipe::RecipeWishes;
 use clap::{Args, ValueEnum};
 
@@ -46,6 +47,9 @@ pub(super) struct RecipeArgs {
     /// Share of the run, at its end, whose weights are averaged; the better of average and last weights is kept
     #[arg(long, value_name = "X")]
     average: Option<f64>,
+    /// Windows of text in a pass: each once (shuffled), each once and begun with documents (documents), or anything (random)
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "ORDER")]
+    order: Option<OrderChoice>,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,6 +59,13 @@ enum OptimizerChoice {
     Muon,
     /// The customary one
     Adamw,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum OrderChoice {
+    Shuffled,
+    Documents,
+    Random,
 }
 
 /// A part that can be on or off.
@@ -86,6 +97,11 @@ impl RecipeArgs {
             n_warmup: self.warmup,
             warmdown: self.warmdown,
             average: self.average,
+            order: self.order.map(|order| match order {
+                OrderChoice::Shuffled => Order::Shuffled,
+                OrderChoice::Documents => Order::Documents,
+                OrderChoice::Random => Order::Random,
+            }),
         }
     }
 }

@@ -18,6 +18,7 @@ mod document;
 mod files;
 mod near_duplicates;
 mod packed;
+mod packing;
 mod pieces;
 mod prepare;
 mod reader;

@@ -3,6 +3,7 @@
 //! Only numbers and switches; what each of them does is described where it is done.
 
 use super::settings::Settings;
+use crate::data::loader::Order;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ pub struct Recipe {
     /// 1803.05407; for language models Kaddour, arXiv 2209.14981); 0 for none. The mean is judged beside the weights, and
     /// the better is kept.
     pub average: f64,
+    /// The order of the text.
+    pub order: Order,
 }
 
 impl Recipe {
@@ -27,6 +30,11 @@ impl Recipe {
     /// The parts that are on, for the model card: what they are called, and what they do.
     pub fn in_words(&self) -> Vec<(&'static str, String)> {
         let mut words = Vec::new();
+        match self.order {
+            Order::Shuffled => {}
+            Order::Random => words.push(("order", "random windows from anywhere in the text".to_owned())),
+            Order::Documents => words.push(("order", "shuffled documents, packed into windows".to_owned())),
+        }
         if self.average > 0.0 {
             words.push((
                 "average",
@@ -64,6 +72,8 @@ pub struct RecipeWishes {
     pub warmdown: Option<f64>,
     /// Share of the run whose weights are averaged.
     pub average: Option<f64>,
+    /// The order of the text.
+    pub order: Option<Order>,
 }
 
 impl RecipeWishes {
@@ -87,6 +97,7 @@ impl RecipeWishes {
         set(&mut settings.schedule.warmdown, self.warmdown);
         let recipe = &mut settings.recipe;
         set(&mut recipe.average, self.average);
+        set(&mut recipe.order, self.order);
     }
 }
 

@@ -175,7 +175,8 @@ impl<'a> Trainer<'a> {
         config.validate()?;
         settings.validate()?;
         let n_rows = settings.batch * config.block_size;
-        let loader = Loader::new(text.train, config.block_size, settings.seed, snapshot.progress.loader)?;
+        let loader =
+            Loader::new(text.train, config.block_size, settings.recipe.order, settings.seed, snapshot.progress.loader)?;
         let mut trainer = Trainer {
             network: Network::new(config, &snapshot.weights, n_rows),
             optimizer: Optimizer::new(settings.optimizer, &Layout::new(config)),
