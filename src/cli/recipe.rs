@@ -50,6 +50,12 @@ pub(super) struct RecipeArgs {
     /// Windows of text in a pass: each once (shuffled), each once and begun with documents (documents), or anything (random)
     #[arg(long, value_enum, hide_possible_values = true, value_name = "ORDER")]
     order: Option<OrderChoice>,
+    /// Learn from a quarter, then half of the context in the first parts of the run
+    #[arg(long, value_enum, value_name = "ON|OFF", hide_possible_values = true)]
+    short_contexts: Option<Switch>,
+    /// Make smaller steps in the first parts of the run: a quarter of the sequences, and more by and by
+    #[arg(long, value_enum, value_name = "ON|OFF", hide_possible_values = true)]
+    grow_batch: Option<Switch>,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,6 +108,8 @@ impl RecipeArgs {
                 OrderChoice::Documents => Order::Documents,
                 OrderChoice::Random => Order::Random,
             }),
+            short_contexts: self.short_contexts.map(Switch::is_on),
+            grow_batch: self.grow_batch.map(Switch::is_on),
         }
     }
 }

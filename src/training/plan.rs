@@ -106,6 +106,7 @@ pub fn plan(wishes: &Wishes, vocab_size: usize, n_train_bytes: u64, n_train_toke
     settings.patience = wishes.patience.unwrap_or(settings.patience);
     settings.save_every_s = wishes.save_every_s.unwrap_or(settings.save_every_s);
     settings.validate()?;
+    settings.recipe.validate_for(config.block_size)?;
     Ok(Plan { preset, config, settings })
 }
 

@@ -17,6 +17,28 @@ pub struct Recipe {
     pub average: f64,
     /// The order of the text.
     pub order: Order,
+    /// Whether the first parts of the run ([`SHORT_CONTEXTS`]) learn from shorter sequences: each window is cut into equal
+    /// parts, so that windows, their order and the tokens of a step stay the same.
+    pub short_contexts: bool,
+    /// Whether the first parts of the run ([`SMALL_BATCHES`]) make steps of fewer sequences, at the same rate.
+    pub grow_batch: bool,
+}
+
+/// With short contexts: until this share of the run, windows are cut into so many sequences. Afterwards they are whole.
+pub const SHORT_CONTEXTS: [(f64, usize); 2] = [(0.2, 4), (0.4, 2)];
+
+/// With batches that grow: until this share of the run, a step has so many quarters of its sequences. Afterwards all.
+pub const SMALL_BATCHES: [(f64, usize); 3] = [(0.2, 1), (0.4, 2), (0.6, 3)];
+
+/// How one step is made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepShape {
+    /// Windows in a batch.
+    pub batch: usize,
+    /// Batches whose gradients are added up.
+    pub n_batches: usize,
+    /// Tokens in a sequence: a window or an equal part of one.
+    pub n_positions: usize,
 }
 
 impl Recipe {
@@ -25,6 +47,26 @@ impl Recipe {
         let average = self.average;
         ensure!((0.0..1.0).contains(&average), "average is {average}, but must be at least 0 and below 1");
         Ok(())
+    }
+
+    /// Rejects what does not go with a context of `block_size`.
+    pub fn validate_for(&self, block_size: usize) -> Result<()> {
+        let n_parts = SHORT_CONTEXTS[0].1;
+        ensure!(
+            !self.short_contexts || block_size.is_multiple_of(n_parts),
+            "--short-contexts cuts windows into {n_parts}, but the context is {block_size}: choose a multiple of {n_parts}"
+        );
+        Ok(())
+    }
+
+    /// The step when `fraction` of the run is done, where a full one has `n_batches` batches of `batch` windows.
+    pub fn step_shape(&self, fraction: f64, (batch, n_batches): (usize, usize), block_size: usize) -> StepShape {
+        let n_parts = if self.short_contexts { until(&SHORT_CONTEXTS, fraction, 1) } else { 1 };
+        let quarters = if self.grow_batch { until(&SMALL_BATCHES, fraction, 4) } else { 4 };
+        let n_windows = (batch * n_batches * quarters).div_ceil(4);
+        // As few batches as hold the windows, all of one size: their mean is then the mean over all sequences.
+        let n_batches = n_windows.div_ceil(batch);
+        StepShape { batch: n_windows.div_ceil(n_batches), n_batches, n_positions: block_size / n_parts }
     }
 
     /// The parts that are on, for the model card: what they are called, and what they do.
@@ -41,8 +83,21 @@ impl Recipe {
                 format!("of the weights of the last {:.0} %, where it is better", self.average * 100.0),
             ));
         }
+        if self.short_contexts {
+            let parts = SHORT_CONTEXTS.map(|(end, n)| format!("1/{n} until {:.0} % of the run", end * 100.0));
+            words.push(("context", parts.join(", ")));
+        }
+        if self.grow_batch {
+            let parts = SMALL_BATCHES.map(|(end, n)| format!("{n}/4 until {:.0} % of the run", end * 100.0));
+            words.push(("growing batch", parts.join(", ")));
+        }
         words
     }
+}
+
+/// The value of the first part of the run that ends after `fraction`; `last` after all of them.
+fn until(parts: &[(f64, usize)], fraction: f64, last: usize) -> usize {
+    parts.iter().find(|(end, _)| fraction < *end).map_or(last, |&(_, value)| value)
 }
 
 /// Parts of the recipe that a person may ask for; whatever is `None` stays as [`Settings::for_model`] has it.
@@ -74,6 +129,10 @@ pub struct RecipeWishes {
     pub average: Option<f64>,
     /// The order of the text.
     pub order: Option<Order>,
+    /// Whether shorter sequences come first.
+    pub short_contexts: Option<bool>,
+    /// Whether smaller steps come first.
+    pub grow_batch: Option<bool>,
 }
 
 impl RecipeWishes {
@@ -98,11 +157,47 @@ impl RecipeWishes {
         let recipe = &mut settings.recipe;
         set(&mut recipe.average, self.average);
         set(&mut recipe.order, self.order);
+        set(&mut recipe.short_contexts, self.short_contexts);
+        set(&mut recipe.grow_batch, self.grow_batch);
     }
 }
 
 fn set<T>(value: &mut T, wish: Option<T>) {
     if let Some(wish) = wish {
         *value = wish;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_levers_every_step_is_the_same() {
+        for fraction in [0.0, 0.3, 1.0] {
+            let shape = Recipe::default().step_shape(fraction, (6, 2), 64);
+            assert_eq!(shape, StepShape { batch: 6, n_batches: 2, n_positions: 64 });
+        }
+    }
+
+    #[test]
+    fn contexts_grow_and_batches_grow_to_what_was_asked_for() {
+        let recipe = Recipe { short_contexts: true, grow_batch: true, ..Recipe::default() };
+        // Of 48 windows in batches of 8 at most: 12, 24, 36 and 48.
+        let cases = [(0.0, (6, 2, 16)), (0.2, (8, 3, 32)), (0.4, (8, 5, 64)), (0.59, (8, 5, 64)), (0.6, (8, 6, 64))];
+        for (fraction, (batch, n_batches, n_positions)) in cases {
+            let shape = recipe.step_shape(fraction, (8, 6), 64);
+            assert_eq!(shape, StepShape { batch, n_batches, n_positions }, "at {fraction}");
+        }
+        assert_eq!(recipe.step_shape(0.0, (1, 1), 8), StepShape { batch: 1, n_batches: 1, n_positions: 2 });
+    }
+
+    #[test]
+    fn values_out_of_range_are_errors_that_name_value_and_limits() {
+        let message = Recipe { average: 1.0, ..Recipe::default() }.validate().unwrap_err().to_string();
+        assert!(message.contains("average is 1") && message.contains("below 1"), "{message}");
+        let recipe = Recipe { short_contexts: true, ..Recipe::default() };
+        let message = recipe.validate_for(30).unwrap_err().to_string();
+        assert!(message.contains("30") && message.contains("multiple of 4"), "{message}");
     }
 }

@@ -8,6 +8,7 @@ use super::evaluate::{Evaluation, evaluate};
 use super::network::{Batch, Network};
 use super::observer::{EvalRecord, Event, Observer, StepRecord};
 use super::optimizer::Optimizer;
+use super::recipe::StepShape;
 use super::run_log::RunLog;
 use super::settings::{Length, Settings};
 use crate::checkpoint::{ModelDir, ResumeRef, ResumeState};
@@ -174,6 +175,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         config.validate()?;
         settings.validate()?;
+        settings.recipe.validate_for(config.block_size)?;
         let n_rows = settings.batch * config.block_size;
         let loader =
             Loader::new(text.train, config.block_size, settings.recipe.order, settings.seed, snapshot.progress.loader)?;
@@ -256,11 +258,19 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// What the next step learns from.
+    fn step_shape(&self) -> StepShape {
+        let s = &self.settings;
+        let block_size = self.network.config().block_size;
+        s.recipe.step_shape(self.fraction_done(), (s.batch, s.n_accumulate), block_size)
+    }
+
     /// One update. False if it failed and the run went back to the last good state.
     fn step(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         let began = Instant::now();
-        let (loss, n_bytes) = self.gradients();
-        let n_batches = self.settings.n_accumulate;
+        let shape = self.step_shape();
+        let (loss, n_bytes) = self.gradients(shape);
+        let n_batches = shape.n_batches;
         let grad_norm = self.optimizer.grad_norm(self.cpu, &self.network.gradients, n_batches);
         if !loss.is_finite() || !grad_norm.is_finite() {
             self.roll_back(loss, observer)?;
@@ -274,7 +284,8 @@ impl<'a> Trainer<'a> {
         self.optimizer.step(self.cpu, weights, gradients, (self.progress.step, lr), (grad_norm, n_batches));
         self.progress.loader = self.loader.state();
         self.update_average();
-        self.report_step(loss, n_bytes, lr, grad_norm, began.elapsed().as_secs_f64(), observer)?;
+        let n_tokens = shape.n_batches * shape.batch * self.network.config().block_size;
+        self.report_step(loss, (n_tokens as u64, n_bytes), lr, grad_norm, began.elapsed().as_secs_f64(), observer)?;
         Ok(true)
     }
 
@@ -295,15 +306,16 @@ impl<'a> Trainer<'a> {
     }
 
     /// The mean loss of the step's batches and the bytes of text that they predicted; sums up their gradients.
-    fn gradients(&mut self) -> (f64, u64) {
+    fn gradients(&mut self, shape: StepShape) -> (f64, u64) {
         self.network.gradients.fill(0.0);
+        let n_rows = shape.batch * self.network.config().block_size;
+        let (ids, targets) = (&mut self.ids[..n_rows], &mut self.targets[..n_rows]);
         let (mut loss, mut n_bytes) = (0.0, 0);
-        for _ in 0..self.settings.n_accumulate {
-            self.loader.fill(&mut self.ids, &mut self.targets);
-            let n_positions = self.network.config().block_size;
-            let batch = Batch { ids: &self.ids, targets: &self.targets, n_positions };
-            loss += self.network.loss_and_gradients(self.cpu, batch) / self.settings.n_accumulate as f64;
-            n_bytes += self.targets.iter().map(|&t| self.text.token_bytes[t as usize] as u64).sum::<u64>();
+        for _ in 0..shape.n_batches {
+            self.loader.fill(ids, targets);
+            let batch = Batch { ids, targets, n_positions: shape.n_positions };
+            loss += self.network.loss_and_gradients(self.cpu, batch) / shape.n_batches as f64;
+            n_bytes += targets.iter().map(|&t| self.text.token_bytes[t as usize] as u64).sum::<u64>();
         }
         (loss, n_bytes)
     }
@@ -311,13 +323,12 @@ impl<'a> Trainer<'a> {
     fn report_step(
         &mut self,
         loss: f64,
-        n_bytes: u64,
+        (n_tokens, n_bytes): (u64, u64),
         lr: f64,
         grad_norm: f64,
         seconds: f64,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let n_tokens = self.settings.tokens_per_step(self.network.config());
         let bits = loss * n_tokens as f64 / std::f64::consts::LN_2 / n_bytes.max(1) as f64;
         let p = &mut self.progress;
         p.n_tokens_seen += n_tokens;
