@@ -56,6 +56,9 @@ pub(super) struct RecipeArgs {
     /// Make smaller steps in the first parts of the run: a quarter of the sequences, and more by and by
     #[arg(long, value_enum, value_name = "ON|OFF", hide_possible_values = true)]
     grow_batch: Option<Switch>,
+    /// Share of each block's inner activations zeroed while learning: helps where the text is passed many times
+    #[arg(long, value_name = "P")]
+    dropout: Option<f32>,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,6 +113,7 @@ impl RecipeArgs {
             }),
             short_contexts: self.short_contexts.map(Switch::is_on),
             grow_batch: self.grow_batch.map(Switch::is_on),
+            dropout: self.dropout,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod attention;
 pub mod average;
 pub mod cpu;
 pub mod cross_entropy;
+pub mod dropout;
 pub mod embedding;
 pub mod gemm;
 #[cfg(test)]

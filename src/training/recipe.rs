@@ -4,6 +4,7 @@
 
 use super::settings::Settings;
 use crate::data::loader::Order;
+use crate::kernels::dropout::Dropout;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ pub struct Recipe {
     pub short_contexts: bool,
     /// Whether the first parts of the run ([`SMALL_BATCHES`]) make steps of fewer sequences, at the same rate.
     pub grow_batch: bool,
+    /// Share of the inputs of each block's output layers that is zeroed while learning; 0 for none.
+    pub dropout: f32,
 }
 
 /// With short contexts: until this share of the run, windows are cut into so many sequences. Afterwards they are whole.
@@ -29,6 +32,9 @@ pub const SHORT_CONTEXTS: [(f64, usize); 2] = [(0.2, 4), (0.4, 2)];
 
 /// With batches that grow: until this share of the run, a step has so many quarters of its sequences. Afterwards all.
 pub const SMALL_BATCHES: [(f64, usize); 3] = [(0.2, 1), (0.4, 2), (0.6, 3)];
+
+/// Parts dropout's random numbers from all others of the same seed.
+const DROPOUT_STREAM: u64 = 1 << 33;
 
 /// How one step is made up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +52,8 @@ impl Recipe {
     pub fn validate(&self) -> Result<()> {
         let average = self.average;
         ensure!((0.0..1.0).contains(&average), "average is {average}, but must be at least 0 and below 1");
+        let dropout = self.dropout;
+        ensure!((0.0..=0.9).contains(&dropout), "dropout is {dropout}, but must be between 0 and 0.9");
         Ok(())
     }
 
@@ -69,6 +77,13 @@ impl Recipe {
         StepShape { batch: n_windows.div_ceil(n_batches), n_batches, n_positions: block_size / n_parts }
     }
 
+    /// The dropout of batch `batch` of step `step`; nothing if it is off. A roll-back's steps have the numbers of those
+    /// undone, so they drop the same places, of other text.
+    pub fn dropout_of(&self, seed: u64, step: u64, batch: usize) -> Option<Dropout> {
+        let key = Dropout { rate: self.dropout, key: seed }.at(DROPOUT_STREAM).at(step).at(batch as u64);
+        (self.dropout > 0.0).then_some(key)
+    }
+
     /// The parts that are on, for the model card: what they are called, and what they do.
     pub fn in_words(&self) -> Vec<(&'static str, String)> {
         let mut words = Vec::new();
@@ -90,6 +105,9 @@ impl Recipe {
         if self.grow_batch {
             let parts = SMALL_BATCHES.map(|(end, n)| format!("{n}/4 until {:.0} % of the run", end * 100.0));
             words.push(("growing batch", parts.join(", ")));
+        }
+        if self.dropout > 0.0 {
+            words.push(("dropout", format!("{}", self.dropout)));
         }
         words
     }
@@ -133,6 +151,8 @@ pub struct RecipeWishes {
     pub short_contexts: Option<bool>,
     /// Whether smaller steps come first.
     pub grow_batch: Option<bool>,
+    /// Share that dropout zeroes.
+    pub dropout: Option<f32>,
 }
 
 impl RecipeWishes {
@@ -159,6 +179,7 @@ impl RecipeWishes {
         set(&mut recipe.order, self.order);
         set(&mut recipe.short_contexts, self.short_contexts);
         set(&mut recipe.grow_batch, self.grow_batch);
+        set(&mut recipe.dropout, self.dropout);
     }
 }
 

@@ -311,8 +311,9 @@ impl<'a> Trainer<'a> {
         let n_rows = shape.batch * self.network.config().block_size;
         let (ids, targets) = (&mut self.ids[..n_rows], &mut self.targets[..n_rows]);
         let (mut loss, mut n_bytes) = (0.0, 0);
-        for _ in 0..shape.n_batches {
+        for i in 0..shape.n_batches {
             self.loader.fill(ids, targets);
+            self.network.dropout = self.settings.recipe.dropout_of(self.settings.seed, self.progress.step, i);
             let batch = Batch { ids, targets, n_positions: shape.n_positions };
             loss += self.network.loss_and_gradients(self.cpu, batch) / shape.n_batches as f64;
             n_bytes += targets.iter().map(|&t| self.text.token_bytes[t as usize] as u64).sum::<u64>();
