@@ -24,10 +24,10 @@ pub(super) struct RecipeArgs {
     #[arg(long, value_name = "X")]
     momentum: Option<f32>,
     /// Muon: give every neuron updates of the same size
-    #[arg(long, value_enum, value_name = "ON|OFF", hide_possible_values = true)]
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     normuon: Option<Switch>,
     /// Muon: decay a weight only where that does not work against its update
-    #[arg(long, value_enum, value_name = "ON|OFF", hide_possible_values = true)]
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     cautious: Option<Switch>,
     /// AdamW's memory of squared gradients
     #[arg(long, value_name = "X")]
@@ -44,19 +44,19 @@ pub(super) struct RecipeArgs {
     /// Share of the run, at its end, over which the rate falls (0 to 1)
     #[arg(long, value_name = "X")]
     warmdown: Option<f64>,
-    /// Share of the run, at its end, whose weights are averaged; the better of average and last weights is kept
+    /// Share of the run, at its end, whose weights are averaged (0 to below 1)
     #[arg(long, value_name = "X")]
     average: Option<f64>,
-    /// Windows of text in a pass: each once (shuffled), each once and begun with documents (documents), or anything (random)
-    #[arg(long, value_enum, hide_possible_values = true, value_name = "ORDER")]
+    /// Order of the text: shuffled windows, windows packed from documents, or random windows
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "shuffled|documents|random")]
     order: Option<OrderChoice>,
     /// Learn from a quarter, then half of the context in the first parts of the run
-    #[arg(long, value_enum, value_name = "ON|OFF", hide_possible_values = true)]
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     short_contexts: Option<Switch>,
-    /// Make smaller steps in the first parts of the run: a quarter of the sequences, and more by and by
-    #[arg(long, value_enum, value_name = "ON|OFF", hide_possible_values = true)]
+    /// Make smaller steps in the first parts of the run
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     grow_batch: Option<Switch>,
-    /// Share of each block's inner activations zeroed while learning: helps where the text is passed many times
+    /// Share of each block's inner activations zeroed while learning (0 to 0.9)
     #[arg(long, value_name = "P")]
     dropout: Option<f32>,
 }
