@@ -37,8 +37,8 @@ fn a_step_after_the_first_allocates_nothing() {
     let cpu = Cpu::new(1);
     let ids: Vec<u32> = (0..128).map(|i| i * 7 % 300).collect();
     let mut network = Network::new(&config, &initial_weights(&config, 1), ids.len());
-    let muon = Some(MuonSettings { lr_factor: 1.0, momentum: 0.95, beta2: 0.95 });
-    let settings = OptimizerSettings { beta1: 0.9, beta2: 0.95, weight_decay: 0.1, max_grad_norm: 1.0, muon };
+    let muon = Some(MuonSettings::default());
+    let settings = OptimizerSettings { muon, ..OptimizerSettings::default() };
     let mut optimizer = Optimizer::new(settings, network.layout());
     let mut counts = [0; 3];
     for (step, count) in counts.iter_mut().enumerate() {

@@ -92,11 +92,71 @@ fn the_seed_decides_the_bytes_whatever_the_number_of_threads() {
     assert_ne!(desk.weights("one"), desk.weights("other"));
 }
 
+/// Every part of the recipe that can be switched on, on at once.
+#[rustfmt::skip]
+const ALL_LEVERS: [&str; 29] = [
+    "--accumulate", "2", "--order", "documents", "--short-contexts", "on", "--grow-batch", "on", "--dropout", "0.2",
+    "--average", "0.5", "--normuon", "off", "--cautious", "off", "--momentum", "0.9", "--beta2", "0.95",
+    "--embed-lr", "2", "--weight-decay", "0.3", "--warmup", "5", "--warmdown", "0.3", "--max-grad-norm=2",
+];
+
+#[test]
+fn with_every_part_of_the_recipe_on_the_seed_still_decides_the_bytes() {
+    let desk = Desk::new();
+    let with = |more: [&'static str; 2]| ALL_LEVERS.iter().copied().chain(more).collect::<Vec<_>>();
+    succeed(desk.train("one", 40, &with(["--threads", "1"])));
+    succeed(desk.train("two", 40, &with(["--threads", "2"])));
+    assert_eq!(desk.essence("one"), desk.essence("two"));
+    // Each changes what is learned.
+    for (i, off) in [["--dropout", "0"], ["--order", "random"], ["--short-contexts", "off"], ["--grow-batch", "off"]]
+        .into_iter()
+        .enumerate()
+    {
+        let name = format!("without-{i}");
+        succeed(desk.train(&name, 40, &with(off)));
+        assert_ne!(desk.essence("one").1, desk.essence(&name).1, "{off:?}");
+    }
+    let card = fs::read_to_string(desk.path("one/README.md")).unwrap();
+    for words in ["shuffled documents", "dropout | 0.2", "1/4 until 20 %", "last 50 %", "plain weight decay 0.3"] {
+        assert!(card.contains(words), "{words:?} is not in: {card}");
+    }
+}
+
+#[test]
+fn impossible_values_of_the_recipe_are_refused_with_their_limits() {
+    let desk = Desk::new();
+    for (more, wanted) in [
+        (["--dropout", "1"], ["dropout is 1", "0.9"]),
+        (["--average", "1"], ["average is 1", "below 1"]),
+        (["--warmdown", "1.5"], ["warmdown is 1.5", "1"]),
+        (["--momentum", "1"], ["momentum is 1", "below 1"]),
+        (["--beta2", "0"], ["beta2 is 0", "above 0"]),
+        (["--weight-decay", "11"], ["weight-decay is 11", "10"]),
+        (["--embed-lr", "0"], ["embed-lr is 0", "100"]),
+        (["--max-grad-norm", "0"], ["max-grad-norm is 0", "above 0"]),
+    ] {
+        let output = desk.train("refused", 5, &more).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        assert!(wanted.iter().all(|w| words.contains(w)), "{words}");
+        assert!(!desk.path("refused").exists());
+    }
+}
+
 #[test]
 fn a_run_killed_at_random_moments_ends_in_the_bytes_of_an_uninterrupted_one() {
+    kill_and_resume(&[]);
+}
+
+#[test]
+fn a_killed_run_with_every_part_of_the_recipe_on_ends_in_the_same_bytes_too() {
+    kill_and_resume(&ALL_LEVERS);
+}
+
+fn kill_and_resume(more: &[&str]) {
     let desk = Desk::new();
-    succeed(desk.train("straight", 60, &[]));
-    let mut child = desk.train("killed", 60, &[]).stderr(Stdio::null()).spawn().unwrap();
+    succeed(desk.train("straight", 60, more));
+    let mut child = desk.train("killed", 60, more).stderr(Stdio::null()).spawn().unwrap();
     wait_for(&desk.path("killed/run.json"), &mut child);
     // Moments spread over the run by a fixed rule; where the machine is faster or slower they fall elsewhere, and the
     // result must be the same all the same.

@@ -20,6 +20,8 @@ pub struct ResumeState {
     pub moment1: Vec<f32>,
     /// AdamW's running mean of the squared gradient.
     pub moment2: Vec<f32>,
+    /// The average of the last weights; empty before one is begun.
+    pub average: Vec<f32>,
     /// Step, data position, schedule, random state: as JSON.
     pub progress: Value,
 }
@@ -33,6 +35,8 @@ pub struct ResumeRef<'a> {
     pub moment1: &'a [f32],
     /// See [`ResumeState::moment2`].
     pub moment2: &'a [f32],
+    /// See [`ResumeState::average`].
+    pub average: &'a [f32],
     /// See [`ResumeState::progress`].
     pub progress: &'a Value,
 }
@@ -41,7 +45,13 @@ pub struct ResumeRef<'a> {
 impl ResumeState {
     /// The same state, borrowed.
     pub(super) fn borrowed(&self) -> ResumeRef<'_> {
-        ResumeRef { weights: &self.weights, moment1: &self.moment1, moment2: &self.moment2, progress: &self.progress }
+        ResumeRef {
+            weights: &self.weights,
+            moment1: &self.moment1,
+            moment2: &self.moment2,
+            average: &self.average,
+            progress: &self.progress,
+        }
     }
 }
 
@@ -51,8 +61,14 @@ pub(super) fn save(path: &Path, state: ResumeRef) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     }
     let shape = [state.weights.len()];
-    let parts = [("weights", state.weights), ("moment1", state.moment1), ("moment2", state.moment2)];
-    let tensors = parts.map(|(name, data)| TensorRef { name, shape: &shape, data });
+    let parts = [
+        ("weights", state.weights),
+        ("moment1", state.moment1),
+        ("moment2", state.moment2),
+        ("average", state.average),
+    ];
+    let parts = parts.iter().filter(|(_, data)| !data.is_empty());
+    let tensors: Vec<TensorRef> = parts.map(|(name, data)| TensorRef { name, shape: &shape, data }).collect();
     let progress = state.progress.to_string();
     write_atomic(path, |out| safetensors::write(out, &tensors, &[("progress", &progress)]))
 }
@@ -70,6 +86,11 @@ fn read<R: Read + Seek>(reader: &mut Reader<R>, n_params: usize) -> Result<Resum
         weights: part(reader, "weights", n_params)?,
         moment1: part(reader, "moment1", n_params)?,
         moment2: part(reader, "moment2", n_params)?,
+        average: if reader.names().iter().any(|n| n == "average") {
+            part(reader, "average", n_params)?
+        } else {
+            vec![]
+        },
         progress,
     })
 }
@@ -93,6 +114,7 @@ mod tests {
             weights: vec![1.0, f32::from_bits(0x7fc0_0001), -0.0],
             moment1: vec![f32::MIN_POSITIVE / 2.0, 2.0, 3.0],
             moment2: vec![4.0, 5.0, 6.0],
+            average: vec![],
             progress: json!({"step": 12, "best_bits_per_byte": 0.1 + 0.2, "random": u64::MAX}),
         }
     }
@@ -105,12 +127,15 @@ mod tests {
     fn every_bit_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("resume/state.safetensors");
-        let saved = state();
-        save(&path, saved.borrowed()).unwrap();
-        let loaded = load(&path, 3).unwrap();
-        assert_eq!(bits(&loaded.weights), bits(&saved.weights));
-        assert_eq!((bits(&loaded.moment1), &loaded.moment2), (bits(&saved.moment1), &saved.moment2));
-        assert_eq!(loaded.progress, saved.progress);
+        for average in [vec![], vec![0.5, -0.0, 7.0]] {
+            let saved = ResumeState { average, ..state() };
+            save(&path, saved.borrowed()).unwrap();
+            let loaded = load(&path, 3).unwrap();
+            assert_eq!(bits(&loaded.weights), bits(&saved.weights));
+            assert_eq!((bits(&loaded.moment1), &loaded.moment2), (bits(&saved.moment1), &saved.moment2));
+            assert_eq!(bits(&loaded.average), bits(&saved.average));
+            assert_eq!(loaded.progress, saved.progress);
+        }
     }
 
     #[test]

@@ -451,7 +451,15 @@ mod tests {
     }
 
     fn eval(bits_per_byte: f64, is_best: bool) -> EvalRecord {
-        EvalRecord { step: 1_200, n_tokens_seen: 1, bits_per_byte, loss: 2.5, is_best, elapsed_s: 25.3 }
+        EvalRecord {
+            step: 1_200,
+            n_tokens_seen: 1,
+            bits_per_byte,
+            loss: 2.5,
+            is_best,
+            is_average: false,
+            elapsed_s: 25.3,
+        }
     }
 
     fn said(with_progress: bool, events: &[Event<'_>]) -> Vec<String> {

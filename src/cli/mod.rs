@@ -12,6 +12,7 @@ mod eval_words;
 mod info;
 mod interrupt;
 mod loading;
+mod recipe;
 mod samples;
 mod sampling;
 mod shape;

@@ -1,5 +1,6 @@
 //! `siskin train`: text in, a model directory out.
 
+use super::recipe::RecipeArgs;
 use super::shape::{ShapeArgs, preset_parser};
 use super::train_words::{conclude, introduce};
 use super::{Exit, display, display::ByteProgress, interrupt::ctrl_c_flag, n_threads, samples::sampler};
@@ -11,7 +12,7 @@ use crate::training::plan::{Wishes, plan};
 use crate::training::run::Run;
 use crate::training::settings::Length;
 use anyhow::{Context, Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// Learn from your text: files and folders in, a model under runs/ out
@@ -44,15 +45,6 @@ pub(super) struct TrainArgs {
     /// Batches whose gradients are added up for one step
     #[arg(long, value_name = "N")]
     accumulate: Option<usize>,
-    /// Highest learning rate
-    #[arg(long)]
-    lr: Option<f64>,
-    /// What updates the matrices inside the blocks
-    #[arg(long, value_enum, default_value = "muon")]
-    optimizer: OptimizerChoice,
-    /// Muon's learning rate as a multiple of --lr
-    #[arg(long, value_name = "X")]
-    muon_factor: Option<f64>,
     /// Train for so many steps; the result is then a function of the seed
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
     steps: Option<u64>,
@@ -77,14 +69,8 @@ pub(super) struct TrainArgs {
     /// Show warnings only
     #[arg(short, long)]
     quiet: bool,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-enum OptimizerChoice {
-    /// Orthogonalised momentum: learns more from each token
-    Muon,
-    /// The customary one
-    Adamw,
+    #[command(flatten)]
+    recipe: RecipeArgs,
 }
 
 /// Runs the command.
@@ -144,9 +130,8 @@ fn begin(args: &TrainArgs, show: display::Show) -> Result<Run> {
         preset: args.preset,
         batch: args.batch,
         n_accumulate: args.accumulate,
-        lr: args.lr,
-        adamw_only: args.optimizer == OptimizerChoice::Adamw,
-        muon_factor: args.muon_factor,
+        lr: args.recipe.lr,
+        recipe: args.recipe.wishes(),
         length: args.steps.map(Length::Steps).or(args.minutes.map(Length::Minutes)),
         seed: args.seed,
         patience: args.patience,

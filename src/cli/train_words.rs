@@ -13,6 +13,7 @@ use std::path::Path;
 pub(super) fn introduce(plan: &Plan, n_train_tokens: usize, path: &Path, is_chosen: bool) -> String {
     let c = &plan.config;
     let why = if is_chosen { ", chosen by the text and the time" } else { "" };
+    let up_to = if plan.settings.recipe.grow_batch { "up to " } else { "" };
     let length = match plan.settings.length {
         Length::Steps(n) => format!("{} steps", words::thousands(n)),
         Length::Minutes(m) => words::duration(m * 60.0),
@@ -20,7 +21,7 @@ pub(super) fn introduce(plan: &Plan, n_train_tokens: usize, path: &Path, is_chos
     format!(
         "model         {} ({} weights{why})\n\
         \x20             {} layers, {} wide, {} heads, vocabulary {}, context {}\n\
-         training      {length}, {} tokens a step of {} in the text, seed {}\n\
+         training      {length}, {up_to}{} tokens a step of {} in the text, seed {}\n\
          directory     {}\n",
         plan.preset.name(),
         words::short_count(c.n_params() as u64),

@@ -1,13 +1,16 @@
-//! Training batches: windows of the token stream in a shuffled order, every window once a pass.
+//! Training batches: windows of the token stream in a shuffled order, every token once a pass.
 //!
 //! A pass begins at a random offset below the window's length and cuts the stream into windows that do not overlap; they
 //! are shuffled anew each pass. So a pass sees every token once, later passes see other windows, and the whole order is a
-//! function of the seed. The state is two numbers, pass and place, which a checkpoint keeps.
+//! function of the seed. The state is two numbers, pass and place, which a checkpoint keeps. The other orders ([`Order`])
+//! keep the same state.
 
+use super::packing::{MAX_WINDOW, Packing};
 use crate::formats::token_shard::Shard;
 use crate::kernels::random::Random;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// A stream of token ids that can be read from anywhere.
 pub trait TokenSource: Sync {
@@ -46,15 +49,37 @@ pub struct LoaderState {
     pub n_given: usize,
 }
 
-/// Gives shuffled windows of `block_size + 1` tokens: inputs and, shifted by one, targets.
+/// Which windows a pass gives, and in which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Windows that do not overlap, cut from the whole stream and shuffled.
+    #[default]
+    Shuffled,
+    /// Windows from anywhere, drawn anew each time: some tokens come often, some never. What is customary elsewhere.
+    Random,
+    /// Windows that begin where documents begin, as far as documents fit into windows; shuffled.
+    Documents,
+}
+
+/// Gives windows of `block_size` tokens: inputs and, shifted by one, targets.
 pub struct Loader<'a> {
     source: &'a dyn TokenSource,
     block_size: usize,
+    order: Order,
     seed: u64,
     state: LoaderState,
-    offset: usize,
-    order: Vec<u32>,
+    pass: Pass,
+    /// The next window's places in the stream.
+    parts: Vec<Range<usize>>,
     window: Vec<u32>,
+}
+
+/// What is drawn at the beginning of a pass.
+enum Pass {
+    Shuffled { offset: usize, order: Vec<u32> },
+    Random(Random),
+    Documents(Packing),
 }
 
 /// Random streams of the loader; the initial weights use small stream numbers.
@@ -62,20 +87,28 @@ const STREAM: u64 = 1 << 32;
 
 impl<'a> Loader<'a> {
     /// A loader at `state` (the default is the beginning).
-    pub fn new(source: &'a dyn TokenSource, block_size: usize, seed: u64, state: LoaderState) -> Result<Loader<'a>> {
+    pub fn new(
+        source: &'a dyn TokenSource,
+        block_size: usize,
+        order: Order,
+        seed: u64,
+        state: LoaderState,
+    ) -> Result<Loader<'a>> {
+        let n_tokens = source.n_tokens();
         ensure!(
-            source.n_tokens() > block_size,
-            "the training text has {} tokens, but a context of {block_size} needs at least {}: choose a smaller --context",
-            source.n_tokens(),
+            n_tokens > block_size,
+            "the training text has {n_tokens} tokens, but a context of {block_size} needs at least {}: choose a smaller --context",
             block_size + 1
         );
+        ensure!(n_tokens / block_size < u32::MAX as usize, "more than 4 billion windows of {block_size} tokens");
         ensure!(
-            source.n_tokens() / block_size < u32::MAX as usize,
-            "more than 4 billion windows of {block_size} tokens"
+            order != Order::Documents || block_size <= MAX_WINDOW,
+            "a context of {block_size} tokens, but --order documents can pack at most {MAX_WINDOW}"
         );
-        let window = vec![0; block_size + 1];
-        let mut loader = Loader { source, block_size, seed, state, offset: 0, order: Vec::new(), window };
-        loader.shuffle();
+        let pass = Pass::new(source, block_size, order, (seed, state.pass));
+        let (parts, window) = (Vec::new(), vec![0; block_size + 1]);
+        let mut loader = Loader { source, block_size, order, seed, state, pass, parts, window };
+        loader.skip_given();
         Ok(loader)
     }
 
@@ -87,29 +120,70 @@ impl<'a> Loader<'a> {
     /// Fills `ids` and `targets` (B, T each) with the next B windows.
     pub fn fill(&mut self, ids: &mut [u32], targets: &mut [u32]) {
         for (ids, targets) in ids.chunks_exact_mut(self.block_size).zip(targets.chunks_exact_mut(self.block_size)) {
-            if self.state.n_given == self.order.len() {
+            if self.state.n_given == self.n_windows() {
                 self.state = LoaderState { pass: self.state.pass + 1, n_given: 0 };
-                self.shuffle();
+                self.pass = Pass::new(self.source, self.block_size, self.order, (self.seed, self.state.pass));
             }
-            let start = self.offset + self.order[self.state.n_given] as usize * self.block_size;
-            self.source.copy_tokens(start, &mut self.window);
-            ids.copy_from_slice(&self.window[..self.block_size]);
-            targets.copy_from_slice(&self.window[1..]);
+            self.find_window();
+            let mut at = 0;
+            for part in &self.parts {
+                // Each part's targets are the tokens that follow in the text, also at its end.
+                let window = &mut self.window[..part.len() + 1];
+                self.source.copy_tokens(part.start, window);
+                ids[at..at + part.len()].copy_from_slice(&window[..part.len()]);
+                targets[at..at + part.len()].copy_from_slice(&window[1..]);
+                at += part.len();
+            }
             self.state.n_given += 1;
         }
     }
 
-    /// Draws this pass' offset and order (Fisher and Yates).
-    fn shuffle(&mut self) {
-        let mut random = Random::new(self.seed, STREAM + self.state.pass);
-        // The last window needs its target, so room for an offset is what is left after one whole window.
-        let room = (self.source.n_tokens() - 1 - self.block_size).min(self.block_size - 1);
-        self.offset = random.below(room as u64 + 1) as usize;
-        let n_windows = (self.source.n_tokens() - 1 - self.offset) / self.block_size;
-        self.order.clear();
-        self.order.extend(0..n_windows as u32);
-        for i in (1..n_windows).rev() {
-            self.order.swap(i, random.below(i as u64 + 1) as usize);
+    /// Windows that a pass gives.
+    fn n_windows(&self) -> usize {
+        match &self.pass {
+            Pass::Shuffled { order, .. } => order.len(),
+            Pass::Random(_) | Pass::Documents(_) => (self.source.n_tokens() - 1) / self.block_size,
+        }
+    }
+
+    /// Puts the places of window `n_given` of this pass into `parts`.
+    fn find_window(&mut self) {
+        let start = match &mut self.pass {
+            Pass::Shuffled { offset, order } => *offset + order[self.state.n_given] as usize * self.block_size,
+            Pass::Random(random) => random.below((self.source.n_tokens() - self.block_size) as u64) as usize,
+            Pass::Documents(packing) => return packing.window(&mut self.parts),
+        };
+        self.parts.clear();
+        self.parts.push(start..start + self.block_size);
+    }
+
+    /// Brings a new pass to the place where the state stands.
+    fn skip_given(&mut self) {
+        match &mut self.pass {
+            Pass::Shuffled { .. } => {}
+            Pass::Random(random) => random.seek(self.state.n_given as u64),
+            // Packing is quick beside training: a million windows take about a second.
+            Pass::Documents(packing) => (0..self.state.n_given).for_each(|_| packing.window(&mut self.parts)),
+        }
+    }
+}
+
+impl Pass {
+    /// Draws pass `pass` of `seed`.
+    fn new(source: &dyn TokenSource, block_size: usize, order: Order, (seed, pass): (u64, u64)) -> Pass {
+        let mut random = Random::new(seed, STREAM + pass);
+        match order {
+            Order::Random => Pass::Random(random),
+            Order::Documents => Pass::Documents(Packing::new(source, block_size, random)),
+            Order::Shuffled => {
+                // The last window needs its target, so room for an offset is what is left after one whole window.
+                let room = (source.n_tokens() - 1 - block_size).min(block_size - 1);
+                let offset = random.below(room as u64 + 1) as usize;
+                let n_windows = (source.n_tokens() - 1 - offset) / block_size;
+                let mut order: Vec<u32> = (0..n_windows as u32).collect();
+                random.shuffle(&mut order);
+                Pass::Shuffled { offset, order }
+            }
         }
     }
 }
@@ -135,8 +209,8 @@ mod tests {
     #[test]
     fn a_pass_gives_each_window_once_and_the_next_pass_another_order() {
         let source: Vec<u32> = (0..200).collect();
-        let mut loader = Loader::new(&source, T, 1, LoaderState::default()).unwrap();
-        let n = loader.order.len();
+        let mut loader = Loader::new(&source, T, Order::Shuffled, 1, LoaderState::default()).unwrap();
+        let n = loader.n_windows();
         let first = starts(&mut loader, n);
         let mut sorted = first.clone();
         sorted.sort_unstable();
@@ -148,18 +222,79 @@ mod tests {
     #[test]
     fn a_resumed_loader_continues_where_it_was_left() {
         let source: Vec<u32> = (0..100).collect();
-        let mut whole = Loader::new(&source, T, 7, LoaderState::default()).unwrap();
-        starts(&mut whole, 17);
-        let mut resumed = Loader::new(&source, T, 7, whole.state()).unwrap();
-        assert_eq!(starts(&mut whole, 20), starts(&mut resumed, 20));
+        for order in [Order::Shuffled, Order::Random] {
+            let mut whole = Loader::new(&source, T, order, 7, LoaderState::default()).unwrap();
+            starts(&mut whole, 17);
+            let mut resumed = Loader::new(&source, T, order, 7, whole.state()).unwrap();
+            assert_eq!(starts(&mut whole, 20), starts(&mut resumed, 20));
+        }
+    }
+
+    #[test]
+    fn random_windows_begin_anywhere_and_come_again() {
+        let source: Vec<u32> = (0..=100).collect();
+        let mut loader = Loader::new(&source, T, Order::Random, 1, LoaderState::default()).unwrap();
+        let mut starts = starts(&mut loader, 1000);
+        starts.sort_unstable();
+        starts.dedup();
+        // 93 starts are possible, and each is drawn more than ten times on average.
+        assert_eq!((starts.len(), starts[0], starts[92]), (93, 0, 92));
+    }
+
+    /// Documents of 5, 3 and 12 tokens, again and again, each beginning with 0.
+    fn documents() -> Vec<u32> {
+        (0..30).flat_map(|i| 0..[5, 3, 12][i % 3]).collect()
+    }
+
+    #[test]
+    fn in_the_order_of_documents_every_target_follows_its_token_in_the_text() {
+        let source = documents();
+        let mut loader = Loader::new(&source, T, Order::Documents, 1, LoaderState::default()).unwrap();
+        let (mut ids, mut targets) = ([0; T], [0; T]);
+        for _ in 0..3 * loader.n_windows() {
+            loader.fill(&mut ids, &mut targets);
+            for (id, target) in ids.iter().zip(targets) {
+                assert!(target == id + 1 || (target == 0 && [4, 2, 11].contains(id)), "{target} after {id}");
+            }
+        }
+        assert_eq!(loader.state().pass, 2);
+    }
+
+    #[test]
+    fn the_order_of_documents_can_be_resumed_at_any_place_and_changes_from_pass_to_pass() {
+        let source = documents();
+        let batches = |state, n| {
+            let mut loader = Loader::new(&source, T, Order::Documents, 3, state).unwrap();
+            let batches: Vec<[[u32; T]; 2]> = (0..n)
+                .map(|_| {
+                    let (mut ids, mut targets) = ([0; T], [0; T]);
+                    loader.fill(&mut ids, &mut targets);
+                    [ids, targets]
+                })
+                .collect();
+            (batches, loader.state())
+        };
+        let n_windows = (source.len() - 1) / T;
+        let (whole, _) = batches(LoaderState::default(), 3 * n_windows);
+        assert_ne!(whole[..n_windows], whole[n_windows..2 * n_windows]);
+        for n in [1, n_windows - 1, n_windows, n_windows + 5] {
+            let (_, state) = batches(LoaderState::default(), n);
+            assert_eq!(batches(state, n_windows).0, whole[n..n + n_windows], "after {n}");
+        }
     }
 
     #[test]
     fn the_shortest_text_is_one_window_and_a_shorter_one_an_error_with_both_numbers() {
         let source: Vec<u32> = (0..9).collect();
-        assert_eq!(starts(&mut Loader::new(&source, T, 1, LoaderState::default()).unwrap(), 2), [0, 0]);
+        for order in [Order::Shuffled, Order::Random, Order::Documents] {
+            let mut loader = Loader::new(&source, T, order, 1, LoaderState::default()).unwrap();
+            let (mut ids, mut targets) = ([0; 2 * T], [0; 2 * T]);
+            loader.fill(&mut ids, &mut targets);
+            assert!(ids.iter().zip(targets).all(|(id, target)| target == id + 1));
+        }
         let source: Vec<u32> = (0..8).collect();
-        let message = Loader::new(&source, T, 1, LoaderState::default()).err().expect("too short").to_string();
+        let message =
+            Loader::new(&source, T, Order::Shuffled, 1, LoaderState::default()).err().expect("too short").to_string();
         assert!(message.contains("8 tokens") && message.contains("at least 9"), "{message}");
     }
 }

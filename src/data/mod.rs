@@ -21,6 +21,7 @@ mod files;
 mod judged;
 mod near_duplicates;
 mod packed;
+mod packing;
 mod pieces;
 mod prepare;
 mod reader;

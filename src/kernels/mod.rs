@@ -12,8 +12,10 @@
 pub mod adamw;
 pub mod aligned;
 pub mod attention;
+pub mod average;
 pub mod cpu;
 pub mod cross_entropy;
+pub mod dropout;
 pub mod embedding;
 pub mod gemm;
 #[cfg(test)]

@@ -31,8 +31,12 @@ pub struct Muon {
     pub momentum: f32,
     /// Decay of each row's mean square.
     pub beta2: f32,
-    /// Decoupled weight decay, applied where it does not work against the update ("cautious", arXiv 2411.16085).
+    /// Whether rows are divided by the root of their mean square (NorMuon), or all have the rate of the matrix.
+    pub normalises_rows: bool,
+    /// Decoupled weight decay.
     pub weight_decay: f32,
+    /// Whether a weight decays only where that does not work against its update (after arXiv 2411.16085).
+    pub is_cautious: bool,
     /// Updates made so far, this one included.
     pub step: u64,
     /// Factor on the gradient.
@@ -112,10 +116,17 @@ fn update(
         std::mem::swap(&mut scratch.x, &mut scratch.next);
     }
     let update = scratch.x.at_least(weight.len());
-    let correction = 1.0 - (s.beta2 as f64).powf(s.step as f64) as f32;
-    normalise_rows(isa, update, n_cols, &mut row_squares[..n_rows], s.beta2, correction);
+    if s.normalises_rows {
+        let correction = 1.0 - (s.beta2 as f64).powf(s.step as f64) as f32;
+        normalise_rows(isa, update, n_cols, &mut row_squares[..n_rows], s.beta2, correction);
+    }
     let size = 0.2 * (n_rows.max(n_cols) as f32).sqrt();
-    apply(isa, weight, update, s.lr * size, s.lr * s.weight_decay);
+    let decay = s.lr * s.weight_decay;
+    if s.is_cautious {
+        apply(isa, weight, update, s.lr * size, decay);
+    } else {
+        apply_and_decay(isa, weight, update, s.lr * size, decay);
+    }
 }
 
 for_each_isa! {
@@ -223,6 +234,15 @@ for_each_isa! {
     }
 }
 
+for_each_isa! {
+    /// weight -= step * update, and decays by `decay` of itself wherever the update points.
+    fn apply_and_decay(weight: &mut [f32], update: &[f32], step: f32, decay: f32) {
+        for (w, u) in weight.iter_mut().zip(update) {
+            *w -= step * u + decay * *w;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::gradient_check::noise;
@@ -277,9 +297,53 @@ mod tests {
         }
     }
 
+    const SETTINGS: Muon = Muon {
+        lr: 0.1,
+        momentum: 0.9,
+        beta2: 0.95,
+        normalises_rows: true,
+        weight_decay: 0.0,
+        is_cautious: true,
+        step: 1,
+        gradient_scale: 1.0,
+    };
+
+    /// One update of weights that are all `start`, by noise.
+    fn updated(s: Muon, start: f32, n_rows: usize, n_cols: usize) -> Vec<f32> {
+        let n = n_rows * n_cols;
+        let (mut w, mut m1, mut m2) = (vec![start; n], vec![0.0; n], vec![0.0; n]);
+        let place = MatrixPlace { range: 0..n, n_rows };
+        muon(&Cpu::new(2), s, &[place], &mut w, &noise(n, 3), &mut m1, &mut m2);
+        w
+    }
+
+    #[test]
+    fn without_row_normalisation_rows_keep_the_sizes_that_the_iteration_gives_them() {
+        let (n_rows, n_cols) = (20, 8);
+        let squares = |w: &[f32]| -> Vec<f32> { w.chunks(n_cols).map(|r| r.iter().map(|w| w * w).sum()).collect() };
+        let spread = |s: &[f32]| s.iter().fold(0.0f32, |a, &b| a.max(b)) / s.iter().fold(f32::MAX, |a, &b| a.min(b));
+        let even = squares(&updated(SETTINGS, 0.0, n_rows, n_cols));
+        let raw = squares(&updated(Muon { normalises_rows: false, ..SETTINGS }, 0.0, n_rows, n_cols));
+        assert!(spread(&even) < 1.001 && spread(&raw) > 1.5, "{} and {}", spread(&even), spread(&raw));
+        let (a, b): (f32, f32) = (even.iter().sum(), raw.iter().sum());
+        assert!((a / b - 1.0).abs() < 1e-3, "the whole has the same size: {a} and {b}");
+    }
+
+    #[test]
+    fn cautious_decay_spares_the_weights_that_an_update_makes_larger() {
+        let at = |weight_decay, is_cautious| updated(Muon { weight_decay, is_cautious, ..SETTINGS }, 1.0, 8, 20);
+        let (free, plain, cautious) = (at(0.0, true), at(0.5, false), at(0.5, true));
+        for ((free, plain), cautious) in free.iter().zip(&plain).zip(&cautious) {
+            let wanted = if *free < 1.0 { free - 0.05 } else { *free };
+            assert!((plain - (free - 0.05)).abs() < 1e-6, "{plain}");
+            assert!((cautious - wanted).abs() < 1e-6, "{cautious}, not {wanted}");
+        }
+        assert!(free.iter().any(|&w| w < 1.0) && free.iter().any(|&w| w > 1.0));
+    }
+
     #[test]
     fn an_update_moves_against_the_gradient_by_a_fifth_of_the_rate() {
-        let s = Muon { lr: 0.1, momentum: 0.9, beta2: 0.95, weight_decay: 0.0, step: 1, gradient_scale: 1.0 };
+        let s = SETTINGS;
         for (n_rows, n_cols) in [(8, 20), (20, 8)] {
             let gradient = noise(n_rows * n_cols, 3);
             let (mut w, mut m1, mut m2) =

@@ -53,6 +53,13 @@ impl Random {
         ((self.next_u64() as u128 * n as u128) >> 64) as u64
     }
 
+    /// Puts `values` into a random order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
+        for i in (1..values.len()).rev() {
+            values.swap(i, self.below(i as u64 + 1) as usize);
+        }
+    }
+
     /// Standard normal, by Box and Muller (1958).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();

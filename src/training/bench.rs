@@ -45,7 +45,7 @@ pub fn measure_training(config: &Config, batch: usize, n_steps: usize, n_threads
     let ids: Vec<u32> = (0..2 * n_rows).map(|_| random.below(config.vocab_size as u64) as u32).collect();
     let mut network = Network::new(config, &initial_weights(config, 0), n_rows);
     // AdamW throughout: what the peers that this is compared with do.
-    let settings = OptimizerSettings { beta1: 0.9, beta2: 0.95, weight_decay: 0.1, max_grad_norm: 1.0, muon: None };
+    let settings = OptimizerSettings::default();
     let mut optimizer = Optimizer::new(settings, network.layout());
     let batch_ids = Batch { ids: &ids[..n_rows], targets: &ids[n_rows..], n_positions: config.block_size };
     let mut times: Vec<f64> = (0..n_steps.max(1) as u64 + 2)

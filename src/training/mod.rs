@@ -1,6 +1,6 @@
 //! Learning: the network's forward and backward passes, the optimizer and its schedule, the loop, and what it reports.
 //!
-//! Read in this order: [`network`] (the arithmetic), [`optimizer`] and [`schedule`], [`trainer`] (the loop),
+//! Read in this order: [`network`] (the arithmetic), [`optimizer`], [`schedule`] and [`recipe`], [`trainer`] (the loop),
 //! [`evaluate`] and [`baselines`] (how good it is), [`plan`] (what a corpus deserves), then the reports.
 //! [`overlap`] tells how much of what a finished model writes is copied.
 
@@ -15,6 +15,7 @@ pub mod optimizer;
 pub mod overlap;
 pub mod plan;
 pub mod plot;
+pub mod recipe;
 pub mod run;
 pub mod run_log;
 pub mod schedule;

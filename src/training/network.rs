@@ -7,6 +7,7 @@
 use super::activations::{Activations, Sizes, heads};
 use crate::kernels::attention::{causal_attention, causal_attention_backward};
 use crate::kernels::cross_entropy::{IGNORED, cross_entropy};
+use crate::kernels::dropout::Dropout;
 use crate::kernels::embedding::{gather, scatter_add};
 use crate::kernels::gemm::{Matrix, PackedMatrix, Start, gemm, gemm_packed};
 use crate::kernels::norm::{rms_norm, rms_norm_backward};
@@ -35,6 +36,8 @@ pub struct Network {
     pub weights: AlignedBuf,
     /// Gradients of the weights, in the same order.
     pub gradients: AlignedBuf,
+    /// Dropout of the next [`Network::loss_and_gradients`]; judging ([`Network::nats`]) never drops anything.
+    pub dropout: Option<Dropout>,
     sizes: Sizes,
     block: AlignedBuf,
     rope: RopeTable,
@@ -52,6 +55,7 @@ impl Network {
         Network {
             weights: AlignedBuf::from(weights),
             gradients: AlignedBuf::zeros(layout.n_elements),
+            dropout: None,
             block: AlignedBuf::zeros(Activations::n_elements(&sizes)),
             rope: RopeTable::new(config.block_size, config.head_dim, config.rope_theta),
             head: PackedMatrix::default(),
@@ -95,7 +99,9 @@ impl Network {
     /// The mean cross-entropy over the rows that count, in nats; adds its gradients to [`Network::gradients`].
     pub fn loss_and_gradients(&mut self, cpu: &Cpu, batch: Batch) -> f64 {
         let n_counted = batch.targets.iter().filter(|&&t| t != IGNORED).count().max(1);
+        let dropout = self.dropout;
         let (mut pass, mut a) = self.pass(cpu, batch);
+        pass.dropout = dropout;
         pass.forward(&mut a);
         pass.head(&mut a, Some(1.0 / n_counted as f32));
         pass.backward(&mut a);
@@ -127,6 +133,7 @@ impl Network {
             head: &mut self.head,
             head_transposed: &mut self.head_transposed,
             head_rows: self.sizes.head_rows,
+            dropout: None,
         };
         (pass, Activations::carve(&mut self.block, &self.sizes))
     }
@@ -144,6 +151,17 @@ struct Pass<'a> {
     head: &'a mut PackedMatrix,
     head_transposed: &'a mut PackedMatrix,
     head_rows: usize,
+    /// Drops inputs of the two linear layers that write to the residual stream. There both passes are exact at no cost in
+    /// memory: `hidden` is made again in the backward pass anyway, and attention's output is dropped in a copy, because
+    /// the backward pass of attention needs it whole. The stream itself and the scores of attention stay undisturbed.
+    dropout: Option<Dropout>,
+}
+
+/// Places of dropout in a block.
+#[derive(Clone, Copy)]
+enum Dropped {
+    Attention,
+    Hidden,
 }
 
 impl Pass<'_> {
@@ -175,6 +193,14 @@ impl Pass<'_> {
         qk_norm_rope(cpu, heads, self.rope, (0, self.batch.n_positions), self.qk_norm(layer), qkv, qk);
         let log_sums = &mut a.log_sums[l][..n * heads.n_head];
         causal_attention(cpu, heads, self.batch.n_positions, qk, qkv, attention, log_sums); // (N, H*D)
+        let attention = match self.dropout_at(l, Dropped::Attention) {
+            Some(dropout) => {
+                let copy = &mut a.d_attention[..n * width];
+                dropout.apply_to_copy(cpu, attention, copy);
+                &*copy
+            }
+            None => &*attention,
+        };
         self.linear(attention, &layer.o, &mut a.middle[l][..n * c], Start::From(residual)); // (N, C)
     }
 
@@ -187,6 +213,7 @@ impl Pass<'_> {
         rms_norm(self.cpu, middle, &self.weights[layer.ffn_norm.clone()], self.config.norm_eps, normed);
         self.linear(normed, &layer.gate_up, gate_up, Start::Zero); // (N, 2F)
         swiglu(self.cpu, f, gate_up, hidden); // (N, F)
+        self.drop_hidden(l, hidden);
         self.linear(hidden, &layer.down, &mut a.residual[l + 1][..n * c], Start::From(middle)); // (N, C)
     }
 
@@ -248,7 +275,9 @@ impl Pass<'_> {
         let gate_up = &mut a.gate_up[l][..n * 2 * f];
         let norm_weight = &self.weights[layer.ffn_norm.clone()];
         swiglu(cpu, f, gate_up, hidden); // made again: (N, F)
+        self.drop_hidden(l, hidden);
         self.linear_backward(hidden, &layer.down, d_residual, d_hidden);
+        self.drop_hidden(l, d_hidden);
         swiglu_backward(cpu, f, gate_up, d_hidden); // gate_up holds its gradient from here on
         rms_norm(cpu, middle, norm_weight, self.config.norm_eps, normed); // made again: (N, C)
         self.linear_backward(normed, &layer.gate_up, gate_up, d_normed);
@@ -266,13 +295,33 @@ impl Pass<'_> {
         let (out, d_out) = (&a.attention[l][..n * width], &mut a.d_attention[..n * width]);
         let log_sums = &a.log_sums[l][..n * heads.n_head];
         let norm_weight = &self.weights[layer.attn_norm.clone()];
-        self.linear_backward(out, &layer.o, d_residual, d_out);
+        match self.dropout_at(l, Dropped::Attention) {
+            Some(dropout) => {
+                // Free until attention's backward pass writes it.
+                let dropped = &mut d_qkv[..n * width];
+                dropout.apply_to_copy(cpu, out, dropped);
+                self.linear_backward(dropped, &layer.o, d_residual, d_out);
+                dropout.apply(cpu, d_out);
+            }
+            None => self.linear_backward(out, &layer.o, d_residual, d_out),
+        }
         causal_attention_backward(cpu, heads, n_positions, qk, qkv, out, log_sums, d_out, d_qk, d_qkv);
         self.qk_norm_backward(layer, qkv, d_qk, d_qkv);
         rms_norm(cpu, residual, norm_weight, self.config.norm_eps, normed); // made again: (N, C)
         self.linear_backward(normed, &layer.qkv, d_qkv, d_normed);
         let d_weight = &mut self.gradients[layer.attn_norm.clone()];
         rms_norm_backward(cpu, residual, norm_weight, self.config.norm_eps, d_normed, d_residual, d_weight);
+    }
+
+    fn dropout_at(&self, l: usize, place: Dropped) -> Option<Dropout> {
+        self.dropout.map(|dropout| dropout.at(l as u64).at(place as u64))
+    }
+
+    /// Drops elements of `x` (N, F), the input of `down` or its gradient.
+    fn drop_hidden(&self, l: usize, x: &mut [f32]) {
+        if let Some(dropout) = self.dropout_at(l, Dropped::Hidden) {
+            dropout.apply(self.cpu, x);
+        }
     }
 
     fn qk_norm(&self, layer: &Layer) -> QkNorm<'_> {

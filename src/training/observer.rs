@@ -81,6 +81,9 @@ pub struct EvalRecord {
     pub loss: f64,
     /// Whether no earlier evaluation of this run was better.
     pub is_best: bool,
+    /// Whether it was the average of the last weights that was judged, as better than the weights themselves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_average: bool,
     /// Training time since the run began in seconds, parts before a resume included.
     pub elapsed_s: f64,
 }
@@ -136,6 +139,7 @@ mod tests {
             bits_per_byte: f64::NAN,
             loss: f64::INFINITY,
             is_best: false,
+            is_average: false,
             elapsed_s: 0.5,
         };
         let text = serde_json::to_string(&record).unwrap();

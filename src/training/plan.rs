@@ -2,6 +2,7 @@
 //!
 //! Only arithmetic on sizes; nothing is read, timed or printed here.
 
+use super::recipe::RecipeWishes;
 use super::settings::{Length, Settings};
 use crate::model::{Config, Preset};
 use anyhow::{Result, ensure};
@@ -31,10 +32,8 @@ pub struct Wishes {
     pub n_accumulate: Option<usize>,
     /// Highest learning rate.
     pub lr: Option<f64>,
-    /// AdamW for all tensors instead of Muon for the blocks' matrices.
-    pub adamw_only: bool,
-    /// Muon's rate as a multiple of AdamW's.
-    pub muon_factor: Option<f64>,
+    /// The parts of the learning recipe.
+    pub recipe: RecipeWishes,
     /// End of the run.
     pub length: Option<Length>,
     /// Seed.
@@ -103,15 +102,11 @@ pub fn plan(wishes: &Wishes, vocab_size: usize, n_train_bytes: u64, n_train_toke
     settings.batch = wishes.batch.unwrap_or(settings.batch);
     settings.n_accumulate = wishes.n_accumulate.unwrap_or(settings.n_accumulate);
     settings.lr = wishes.lr.unwrap_or(settings.lr);
-    if wishes.adamw_only {
-        settings.optimizer.muon = None;
-    }
-    if let (Some(muon), Some(factor)) = (&mut settings.optimizer.muon, wishes.muon_factor) {
-        muon.lr_factor = factor;
-    }
+    wishes.recipe.apply(&mut settings);
     settings.patience = wishes.patience.unwrap_or(settings.patience);
     settings.save_every_s = wishes.save_every_s.unwrap_or(settings.save_every_s);
     settings.validate()?;
+    settings.recipe.validate_for(config.block_size)?;
     Ok(Plan { preset, config, settings })
 }
 

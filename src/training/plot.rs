@@ -389,7 +389,15 @@ mod tests {
 
     fn eval(step: u64, bits_per_byte: f64) -> EvalRecord {
         let n_tokens_seen = step * 4_096;
-        EvalRecord { step, n_tokens_seen, bits_per_byte, loss: bits_per_byte * 1.8, is_best: false, elapsed_s: 0.0 }
+        EvalRecord {
+            step,
+            n_tokens_seen,
+            bits_per_byte,
+            loss: bits_per_byte * 1.8,
+            is_best: false,
+            is_average: false,
+            elapsed_s: 0.0,
+        }
     }
 
     /// A run that learns and in its last third begins to memorise.

@@ -223,7 +223,7 @@ impl Run {
 
 fn settings_in_words(s: &Settings) -> Vec<(String, String)> {
     let n = &s.optimizer;
-    [
+    let mut words = vec![
         ("batch", format!("{} sequences, {} a step", s.batch, s.batch * s.n_accumulate)),
         ("optimizer", optimizer_in_words(&s.optimizer)),
         (
@@ -237,18 +237,27 @@ fn settings_in_words(s: &Settings) -> Vec<(String, String)> {
             ),
         ),
         ("gradient clipping", format!("norm {}", n.max_grad_norm)),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    ];
+    words.extend(s.recipe.in_words());
+    words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn optimizer_in_words(s: &OptimizerSettings) -> String {
     let adamw = format!("AdamW (betas {} and {})", s.beta1, s.beta2);
+    let embed = match s.embed_lr_factor {
+        1.0 => String::new(),
+        factor => format!(" (rate times {factor})"),
+    };
     match s.muon {
         Some(m) => {
-            format!("Muon (momentum {}), {adamw} for embedding and norms, weight decay {}", m.momentum, s.weight_decay)
+            let rows = if m.normalises_rows { "" } else { ", rows not normalised" };
+            let decay = if m.is_cautious { "cautious" } else { "plain" };
+            format!(
+                "Muon (momentum {}{rows}), {adamw} for embedding{embed} and norms, {decay} weight decay {}",
+                m.momentum, s.weight_decay
+            )
         }
-        None => format!("{adamw}, weight decay {}", s.weight_decay),
+        None => format!("{adamw}{embed}, weight decay {}", s.weight_decay),
     }
 }
 

@@ -159,7 +159,15 @@ mod tests {
     }
 
     fn eval(step: u64) -> EvalRecord {
-        EvalRecord { step, n_tokens_seen: step * 100, bits_per_byte: 1.6, loss: 2.1, is_best: true, elapsed_s: 1.0 }
+        EvalRecord {
+            step,
+            n_tokens_seen: step * 100,
+            bits_per_byte: 1.6,
+            loss: 2.1,
+            is_best: true,
+            is_average: false,
+            elapsed_s: 1.0,
+        }
     }
 
     /// A log of steps 1 to 4 with an evaluation after step 2.

@@ -1,6 +1,7 @@
 //! What a person (or a preset) decides about a run, apart from the shape of the model.
 
 use super::optimizer::{MuonSettings, OptimizerSettings};
+use super::recipe::Recipe;
 use super::schedule::Schedule;
 use crate::model::Config;
 use anyhow::{Result, ensure};
@@ -35,6 +36,9 @@ pub struct Settings {
     pub schedule: Schedule,
     /// AdamW's constants.
     pub optimizer: OptimizerSettings,
+    /// The other parts of the learning recipe.
+    #[serde(default)]
+    pub recipe: Recipe,
     /// When the run ends.
     pub length: Length,
     /// Decides the first weights and the order of the text.
@@ -62,12 +66,11 @@ impl Settings {
             lr: 4e-3 * (128.0 / config.n_embd as f64).sqrt(),
             schedule: Schedule { n_warmup: 40, warmdown: 0.6, last: 0.02 },
             optimizer: OptimizerSettings {
-                beta1: 0.9,
                 beta2: 0.98,
-                weight_decay: 0.1,
-                max_grad_norm: 1.0,
-                muon: Some(MuonSettings { lr_factor: 1.0, momentum: 0.95, beta2: 0.95 }),
+                muon: Some(MuonSettings::default()),
+                ..OptimizerSettings::default()
             },
+            recipe: Recipe::default(),
             length,
             seed,
             n_evaluations: N_EVALUATIONS,
@@ -82,10 +85,10 @@ impl Settings {
         ensure!(self.batch >= 1, "batch is 0, but a step needs at least 1 sequence");
         ensure!(self.n_accumulate >= 1, "accumulate is 0, but a step needs at least 1 batch");
         ensure!(self.lr > 0.0 && self.lr <= 1.0, "lr is {}, but must be above 0 and at most 1", self.lr);
-        if let Some(muon) = self.optimizer.muon {
-            let factor = muon.lr_factor;
-            ensure!(factor > 0.0 && factor <= 100.0, "muon-factor is {factor}, but must be above 0 and at most 100");
-        }
+        let warmdown = self.schedule.warmdown;
+        ensure!((0.0..=1.0).contains(&warmdown), "warmdown is {warmdown}, but must be between 0 and 1");
+        self.optimizer.validate()?;
+        self.recipe.validate()?;
         ensure!(self.patience >= 1, "patience is 0, but at least 1 evaluation must pass before a stop");
         match self.length {
             Length::Steps(n) => ensure!(n >= 1, "steps is 0, but a run needs at least 1"),

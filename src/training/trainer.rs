@@ -8,11 +8,13 @@ use super::evaluate::{Evaluation, evaluate};
 use super::network::{Batch, Network};
 use super::observer::{EvalRecord, Event, Observer, StepRecord};
 use super::optimizer::Optimizer;
+use super::recipe::StepShape;
 use super::run_log::RunLog;
 use super::settings::{Length, Settings};
 use crate::checkpoint::{ModelDir, ResumeRef, ResumeState};
 use crate::data::loader::{Loader, LoaderState, TokenSource};
 use crate::kernels::Cpu;
+use crate::kernels::average::move_towards;
 use crate::model::{Config, Layout, initial_weights};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,9 @@ pub struct Progress {
     pub train_bits: f64,
     /// Whether the warning about memorising has been given.
     pub warned: bool,
+    /// Steps whose weights are in the average.
+    #[serde(default)]
+    pub n_averaged: u64,
 }
 
 impl Progress {
@@ -101,6 +106,7 @@ struct Snapshot {
     weights: Vec<f32>,
     moment1: Vec<f32>,
     moment2: Vec<f32>,
+    average: Vec<f32>,
     progress: Progress,
 }
 
@@ -115,6 +121,8 @@ pub struct Trainer<'a> {
     loader: Loader<'a>,
     progress: Progress,
     best_weights: Vec<f32>,
+    /// The mean of the last weights; empty before it is begun.
+    average: Vec<f32>,
     snapshot: Snapshot,
     log: RunLog,
     ids: Vec<u32>,
@@ -130,7 +138,8 @@ impl<'a> Trainer<'a> {
         let weights = initial_weights(config, settings.seed);
         let zeros = vec![0.0; weights.len()];
         let log = RunLog::create(&dir.path.join("train.jsonl"))?;
-        let snapshot = Snapshot { weights, moment1: zeros.clone(), moment2: zeros, progress: Progress::start() };
+        let (moment1, moment2, average) = (zeros.clone(), zeros, vec![]);
+        let snapshot = Snapshot { weights, moment1, moment2, average, progress: Progress::start() };
         Trainer::at(cpu, config, settings, text, dir, snapshot, log)
     }
 
@@ -146,9 +155,9 @@ impl<'a> Trainer<'a> {
         let progress: Progress = serde_json::from_value(state.progress)
             .with_context(|| format!("reading the progress in {}", dir.path.join("resume").display()))?;
         let log = RunLog::open_at(&dir.path.join("train.jsonl"), progress.step)?;
-        let ResumeState { weights, moment1, moment2, .. } = state;
-        let mut trainer =
-            Trainer::at(cpu, config, settings, text, dir, Snapshot { weights, moment1, moment2, progress }, log)?;
+        let ResumeState { weights, moment1, moment2, average, .. } = state;
+        let snapshot = Snapshot { weights, moment1, moment2, average, progress };
+        let mut trainer = Trainer::at(cpu, config, settings, text, dir, snapshot, log)?;
         if trainer.progress.best.is_some() {
             trainer.best_weights = dir.load_weights(config)?;
         }
@@ -166,13 +175,16 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         config.validate()?;
         settings.validate()?;
+        settings.recipe.validate_for(config.block_size)?;
         let n_rows = settings.batch * config.block_size;
-        let loader = Loader::new(text.train, config.block_size, settings.seed, snapshot.progress.loader)?;
+        let loader =
+            Loader::new(text.train, config.block_size, settings.recipe.order, settings.seed, snapshot.progress.loader)?;
         let mut trainer = Trainer {
             network: Network::new(config, &snapshot.weights, n_rows),
             optimizer: Optimizer::new(settings.optimizer, &Layout::new(config)),
             progress: snapshot.progress.clone(),
             best_weights: Vec::new(),
+            average: snapshot.average.clone(),
             ids: vec![0; n_rows],
             targets: vec![0; n_rows],
             cpu,
@@ -246,11 +258,19 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// What the next step learns from.
+    fn step_shape(&self) -> StepShape {
+        let s = &self.settings;
+        let block_size = self.network.config().block_size;
+        s.recipe.step_shape(self.fraction_done(), (s.batch, s.n_accumulate), block_size)
+    }
+
     /// One update. False if it failed and the run went back to the last good state.
     fn step(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         let began = Instant::now();
-        let (loss, n_bytes) = self.gradients();
-        let n_batches = self.settings.n_accumulate;
+        let shape = self.step_shape();
+        let (loss, n_bytes) = self.gradients(shape);
+        let n_batches = shape.n_batches;
         let grad_norm = self.optimizer.grad_norm(self.cpu, &self.network.gradients, n_batches);
         if !loss.is_finite() || !grad_norm.is_finite() {
             self.roll_back(loss, observer)?;
@@ -263,20 +283,40 @@ impl<'a> Trainer<'a> {
         let (weights, gradients) = self.network.parts();
         self.optimizer.step(self.cpu, weights, gradients, (self.progress.step, lr), (grad_norm, n_batches));
         self.progress.loader = self.loader.state();
-        self.report_step(loss, n_bytes, lr, grad_norm, began.elapsed().as_secs_f64(), observer)?;
+        self.update_average();
+        let n_tokens = shape.n_batches * shape.batch * self.network.config().block_size;
+        self.report_step(loss, (n_tokens as u64, n_bytes), lr, grad_norm, began.elapsed().as_secs_f64(), observer)?;
         Ok(true)
     }
 
+    /// Takes the weights of the step just made into the average, in the last part of the run.
+    fn update_average(&mut self) {
+        let share = self.settings.recipe.average;
+        if share == 0.0 || self.fraction_done() <= 1.0 - share {
+            return;
+        }
+        self.progress.n_averaged += 1;
+        if self.progress.n_averaged == 1 {
+            self.average.clear();
+            self.average.extend_from_slice(&self.network.weights);
+        } else {
+            let share = 1.0 / self.progress.n_averaged as f32;
+            move_towards(self.cpu, &mut self.average, &self.network.weights, share);
+        }
+    }
+
     /// The mean loss of the step's batches and the bytes of text that they predicted; sums up their gradients.
-    fn gradients(&mut self) -> (f64, u64) {
+    fn gradients(&mut self, shape: StepShape) -> (f64, u64) {
         self.network.gradients.fill(0.0);
+        let n_rows = shape.batch * self.network.config().block_size;
+        let (ids, targets) = (&mut self.ids[..n_rows], &mut self.targets[..n_rows]);
         let (mut loss, mut n_bytes) = (0.0, 0);
-        for _ in 0..self.settings.n_accumulate {
-            self.loader.fill(&mut self.ids, &mut self.targets);
-            let n_positions = self.network.config().block_size;
-            let batch = Batch { ids: &self.ids, targets: &self.targets, n_positions };
-            loss += self.network.loss_and_gradients(self.cpu, batch) / self.settings.n_accumulate as f64;
-            n_bytes += self.targets.iter().map(|&t| self.text.token_bytes[t as usize] as u64).sum::<u64>();
+        for i in 0..shape.n_batches {
+            self.loader.fill(ids, targets);
+            self.network.dropout = self.settings.recipe.dropout_of(self.settings.seed, self.progress.step, i);
+            let batch = Batch { ids, targets, n_positions: shape.n_positions };
+            loss += self.network.loss_and_gradients(self.cpu, batch) / shape.n_batches as f64;
+            n_bytes += targets.iter().map(|&t| self.text.token_bytes[t as usize] as u64).sum::<u64>();
         }
         (loss, n_bytes)
     }
@@ -284,13 +324,12 @@ impl<'a> Trainer<'a> {
     fn report_step(
         &mut self,
         loss: f64,
-        n_bytes: u64,
+        (n_tokens, n_bytes): (u64, u64),
         lr: f64,
         grad_norm: f64,
         seconds: f64,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let n_tokens = self.settings.tokens_per_step(self.network.config());
         let bits = loss * n_tokens as f64 / std::f64::consts::LN_2 / n_bytes.max(1) as f64;
         let p = &mut self.progress;
         p.n_tokens_seen += n_tokens;
@@ -327,6 +366,7 @@ impl<'a> Trainer<'a> {
         self.network.weights.copy_from_slice(&self.snapshot.weights);
         self.optimizer.moment1.copy_from_slice(&self.snapshot.moment1);
         self.optimizer.moment2.copy_from_slice(&self.snapshot.moment2);
+        self.average.clone_from(&self.snapshot.average);
         self.progress = Progress {
             lr_scale: failed.lr_scale * 0.5,
             n_rollbacks: failed.n_rollbacks + 1,
@@ -372,7 +412,7 @@ impl<'a> Trainer<'a> {
         // Where steps are long, several evaluations can fall due at once; one serves for all.
         self.progress.n_evaluated = (self.fraction_done() * self.n_evaluations() as f64) as u64;
         let max_windows = self.settings.n_eval_tokens.div_ceil(self.network.config().block_size).max(1);
-        let Some(found) = self.held_out(max_windows) else { return Ok(()) };
+        let Some((found, is_average)) = self.judge(max_windows) else { return Ok(()) };
         let is_best = found.bits_per_byte.is_finite()
             && self.progress.best.as_ref().is_none_or(|best| found.bits_per_byte < best.bits_per_byte);
         let record = EvalRecord {
@@ -381,6 +421,7 @@ impl<'a> Trainer<'a> {
             bits_per_byte: found.bits_per_byte,
             loss: found.nats_per_token,
             is_best,
+            is_average,
             elapsed_s: self.progress.elapsed_s,
         };
         self.log.eval(&record)?;
@@ -397,9 +438,28 @@ impl<'a> Trainer<'a> {
             self.progress.n_samples = part;
             observer.event(&Event::Sample(&sample(&self.network.weights)?));
         }
+        if is_average {
+            self.network.weights.swap_with_slice(&mut self.average);
+        }
         self.progress.evaluating_s += began.elapsed().as_secs_f64();
         self.progress.elapsed_s += began.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    /// Judges the weights and, once there is one, their average. Where the average is the better, it is left in the
+    /// network in place of the weights, and the second of the pair is true.
+    fn judge(&mut self, max_windows: usize) -> Option<(Evaluation, bool)> {
+        let found = self.held_out(max_windows)?;
+        if self.progress.n_averaged < 2 {
+            return Some((found, false));
+        }
+        self.network.weights.swap_with_slice(&mut self.average);
+        let averaged = self.held_out(max_windows)?;
+        if averaged.bits_per_byte < found.bits_per_byte {
+            return Some((averaged, true));
+        }
+        self.network.weights.swap_with_slice(&mut self.average);
+        Some((found, false))
     }
 
     fn held_out(&mut self, max_windows: usize) -> Option<Evaluation> {
@@ -437,12 +497,14 @@ impl<'a> Trainer<'a> {
         self.snapshot.weights.copy_from_slice(&self.network.weights);
         self.snapshot.moment1.copy_from_slice(&self.optimizer.moment1);
         self.snapshot.moment2.copy_from_slice(&self.optimizer.moment2);
+        self.snapshot.average.clone_from(&self.average);
         self.snapshot.progress = self.progress.clone();
         self.log.sync()?;
         self.dir.save_resume(ResumeRef {
             weights: &self.snapshot.weights,
             moment1: &self.snapshot.moment1,
             moment2: &self.snapshot.moment2,
+            average: &self.snapshot.average,
             progress: &serde_json::to_value(&self.progress)?,
         })?;
         observer.event(&Event::Saved { step: self.progress.step });
@@ -459,8 +521,10 @@ impl<'a> Trainer<'a> {
 
     fn finish(mut self, ending: Ending, observer: &mut dyn Observer) -> Result<Outcome> {
         if self.progress.best.is_none() {
-            // No held-out text, or a run too short for an evaluation: the last weights are what there is.
-            self.best_weights = self.network.weights.to_vec();
+            // No held-out text, or a run too short for an evaluation: the last weights, or their average where one was
+            // asked for, are what there is.
+            let has_average = self.progress.n_averaged >= 2;
+            self.best_weights = if has_average { self.average.clone() } else { self.network.weights.to_vec() };
             self.dir.save_weights(self.network.config(), &self.best_weights)?;
         }
         self.save(observer)?;

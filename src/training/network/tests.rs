@@ -117,3 +117,48 @@ fn a_sequence_has_the_same_loss_alone_and_in_a_batch() {
         assert_eq!(network.nats(&cpu, Batch { ids, targets, n_positions }), wanted);
     }
 }
+
+#[test]
+fn gradients_with_dropout_agree_with_finite_differences_of_the_same_places() {
+    let config = small_config(true);
+    let cpu = Cpu::new(2);
+    let (ids, targets) = random_batch(&config, 3);
+    let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+    let weights = lively_weights(&config);
+    let mut network = Network::new(&config, &weights, ids.len());
+    network.dropout = Some(Dropout { rate: 0.3, key: 11 });
+    network.loss_and_gradients(&cpu, batch);
+    let gradients = network.gradients.to_vec();
+    let mut loss_at = |i: usize, w: f32| {
+        network.weights[i] = w;
+        network.loss_and_gradients(&cpu, batch)
+    };
+    for tensor in Layout::new(&config).tensors {
+        let scale = gradients[tensor.range.clone()].iter().fold(0.0f32, |a, g| a.max(g.abs()));
+        for i in tensor.range.clone().step_by(tensor.range.len().div_ceil(7)) {
+            const STEP: f32 = 1.0 / 256.0;
+            let w = weights[i];
+            let wanted = ((loss_at(i, w + STEP) - loss_at(i, w - STEP)) / (2.0 * STEP as f64)) as f32;
+            loss_at(i, w);
+            let error = (gradients[i] - wanted).abs();
+            assert!(error < 0.02 * scale + 2e-5, "{} [{i}]: {}, difference {wanted}", tensor.name, gradients[i]);
+        }
+    }
+}
+
+#[test]
+fn dropout_changes_what_is_learned_from_but_never_how_a_model_is_judged() {
+    let config = small_config(true);
+    let cpu = Cpu::new(1);
+    let (ids, targets) = random_batch(&config, 3);
+    let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+    let mut network = Network::new(&config, &lively_weights(&config), ids.len());
+    let (plain, judged) = (network.loss_and_gradients(&cpu, batch), network.nats(&cpu, batch).to_vec());
+    let mut losses = vec![plain];
+    for key in [1, 2] {
+        network.dropout = Some(Dropout { rate: 0.2, key });
+        losses.push(network.loss_and_gradients(&cpu, batch));
+        assert_eq!(network.nats(&cpu, batch), judged);
+    }
+    assert!(losses[0] != losses[1] && losses[1] != losses[2] && losses[0] != losses[2], "{losses:?}");
+}

@@ -120,3 +120,26 @@ fn memorising_is_said_once_the_best_version_kept_and_patience_ends_the_run() {
     assert!((kept - least).abs() < 1e-9, "kept {kept}, best seen {least}");
     assert!(evals.last().unwrap().bits_per_byte > kept);
 }
+
+#[test]
+fn where_the_last_steps_only_wander_their_average_is_kept() {
+    // A rule to be learned, and a rate that stays far too high to settle on it.
+    let text: Vec<u32> = noise(500, 1).iter().flat_map(|&t| [t, (t * 5 + 3) % VOCAB as u32]).collect();
+    let bench = Bench::new(text, noise(150, 2).iter().flat_map(|&t| [t, (t * 5 + 3) % VOCAB as u32]).collect());
+    let dir = bench.dir();
+    let settings = |average| {
+        let mut settings = Bench::settings(200);
+        (settings.lr, settings.schedule.warmdown, settings.patience) = (0.04, 0.0, 1000);
+        settings.recipe.average = average;
+        settings
+    };
+    let (plain, _) = run(bench.trainer(&dir, settings(0.0)));
+    let (averaged, _) = run(bench.trainer(&dir, settings(0.4)));
+    assert_eq!((plain.progress.n_averaged, averaged.progress.n_averaged), (0, 80));
+    let (plain, best) = (plain.progress.best.unwrap(), averaged.progress.best.unwrap());
+    assert!(best.is_average && !plain.is_average, "{best:?}");
+    assert!(best.bits_per_byte < plain.bits_per_byte, "{best:?} beside {plain:?}");
+    // What is judged at the end is what was kept.
+    let found = averaged.evaluation.unwrap().bits_per_byte;
+    assert!((found - best.bits_per_byte).abs() < 0.05 * found, "{found} beside {best:?}");
+}
