@@ -4,7 +4,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use siskin::kernels::attention::causal_attention;
-use siskin::kernels::gemm::{Matrix, Start, gemm};
+use siskin::kernels::gemm::{Matrix, Precision, Start, gemm};
 use siskin::kernels::qk_norm_rope::Heads;
 use siskin::kernels::random::Random;
 use siskin::kernels::{Cpu, Isa};
@@ -22,18 +22,21 @@ fn matrix_products(c: &mut Criterion) {
     let (mut y, mut dx, mut dw) = (vec![0.0; rows * n_out], vec![0.0; rows * n_in], vec![0.0; n_out * n_in]);
     let mut group = c.benchmark_group("gemm");
     group.throughput(Throughput::Elements(2 * (rows * n_in * n_out) as u64));
-    for isa in Isa::all() {
+    let precisions = [Precision::F32, Precision::Bf16];
+    let ways = Isa::all().into_iter().flat_map(|isa| precisions.map(|precision| (isa, precision)));
+    for (isa, precision) in ways.filter(|&(isa, precision)| precision.is_available(isa)) {
         let cpu = Cpu::with_isa(1, isa);
+        let way = format!("{} {}", isa.name(), precision.name());
         let (x, dy) = (Matrix::new(&x, rows, n_in), Matrix::new(&dy, rows, n_out));
         let w = Matrix::new(&w, n_out, n_in);
-        group.bench_function(BenchmarkId::new("forward", isa.name()), |b| {
-            b.iter(|| gemm(&cpu, x, w.transposed(), black_box(&mut y), Start::Zero));
+        group.bench_function(BenchmarkId::new("forward", &way), |b| {
+            b.iter(|| gemm(&cpu, precision, x, w.transposed(), black_box(&mut y), Start::Zero));
         });
-        group.bench_function(BenchmarkId::new("input gradient", isa.name()), |b| {
-            b.iter(|| gemm(&cpu, dy, w, black_box(&mut dx), Start::Zero));
+        group.bench_function(BenchmarkId::new("input gradient", &way), |b| {
+            b.iter(|| gemm(&cpu, precision, dy, w, black_box(&mut dx), Start::Zero));
         });
-        group.bench_function(BenchmarkId::new("weight gradient", isa.name()), |b| {
-            b.iter(|| gemm(&cpu, dy.transposed(), x, black_box(&mut dw), Start::Accumulate));
+        group.bench_function(BenchmarkId::new("weight gradient", &way), |b| {
+            b.iter(|| gemm(&cpu, precision, dy.transposed(), x, black_box(&mut dw), Start::Accumulate));
         });
     }
     group.finish();

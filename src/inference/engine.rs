@@ -10,7 +10,7 @@ use super::LanguageModel;
 use crate::kernels::Cpu;
 use crate::kernels::attention::{KvPanels, cached_attention};
 use crate::kernels::embedding::gather;
-use crate::kernels::gemm::{Matrix, PackedMatrix, Start, gemm_packed};
+use crate::kernels::gemm::{Matrix, PackedMatrix, Precision, Start, gemm_packed};
 use crate::kernels::norm::rms_norm;
 use crate::kernels::qk_norm_rope::{Heads, QkNorm, RopeTable, qk_norm_rope};
 use crate::kernels::swiglu::swiglu;
@@ -95,7 +95,7 @@ impl Engine {
         let pack = |range: &std::ops::Range<usize>, n_in: usize| {
             let weights = &weights[range.clone()];
             let mut packed = PackedMatrix::default();
-            packed.pack(&cpu, Matrix::new(weights, weights.len() / n_in, n_in).transposed());
+            packed.pack(&cpu, Precision::F32, Matrix::new(weights, weights.len() / n_in, n_in).transposed());
             packed
         };
         let copy = |range: &std::ops::Range<usize>| weights[range.clone()].to_vec();

@@ -97,7 +97,7 @@ pub fn sum_of_squares(cpu: &Cpu, x: &[f32]) -> f64 {
 
 for_each_isa! {
     fn squares(x: &[f32]) -> f32 {
-        sum(x.len(), |i| x[i] * x[i])
+        sum([x], |[x]| x * x)
     }
 }
 

@@ -146,7 +146,7 @@ for_each_isa! {
         for s in seen.iter_mut() {
             *s = exp(*s * scale - max);
         }
-        let total = sum(n, |i| seen[i]);
+        let total = sum([seen], |[p]| p);
         let inverse = 1.0 / total;
         for s in seen.iter_mut() {
             *s *= inverse;
@@ -371,7 +371,7 @@ for_each_isa! {
     /// Scores to probabilities and, in `ds`, dP to dS; keys from `n` on are hidden and get zero in both.
     fn score_gradient_row(p: &mut [f32], ds: &mut [f32], n: usize, log_sum: f32, out: &[f32], d_out: &[f32]) {
         let scale = 1.0 / (out.len() as f32).sqrt();
-        let delta = sum(out.len(), |i| out[i] * d_out[i]);
+        let delta = sum([out, d_out], |[o, d]| o * d);
         let ds = &mut ds[..p.len()];
         p[n..].fill(0.0);
         ds[n..].fill(0.0);

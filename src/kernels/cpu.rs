@@ -10,7 +10,9 @@ pub struct Avx2(());
 
 /// Proof that the CPU has AVX-512 F, BW, DQ and VL (and AVX2 and FMA).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Avx512(());
+pub struct Avx512 {
+    bf16: bool,
+}
 
 impl Avx2 {
     /// The token, where the CPU (and the operating system) supports it.
@@ -33,9 +35,14 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
         {
-            return Some(Avx512(()));
+            return Some(Avx512 { bf16: is_x86_feature_detected!("avx512bf16") });
         }
         None
+    }
+
+    /// Whether the CPU also multiplies bf16 (AVX-512 BF16: `vdpbf16ps`).
+    pub fn has_bf16(self) -> bool {
+        self.bf16
     }
 }
 

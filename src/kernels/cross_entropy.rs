@@ -34,7 +34,7 @@ for_each_isa! {
         for logit in logits.iter_mut() {
             *logit = exp(*logit - max);
         }
-        let total = sum(logits.len(), |i| logits[i]);
+        let total = sum([logits], |[p]| p);
         let factor = scale / total;
         for logit in logits.iter_mut() {
             *logit *= factor;

@@ -37,19 +37,24 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// The sum of `f(i)` over `0..n`, in an order that does not depend on the instruction set: sixteen interleaved
-/// partial sums, then a tree over them.
+/// The sum of `f` over the elements of `inputs`, taken together from all of them, in an order that does not depend on the
+/// instruction set: sixteen interleaved partial sums, then a tree over them. The inputs are as long as the first.
+///
+/// It takes slices and cuts them into whole chunks itself: with an index handed to `f`, each access would be checked
+/// against its slice's length, and the loop stay scalar.
 #[inline(always)]
-pub(super) fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
+pub(super) fn sum<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> f32 {
+    let n = inputs[0].len();
+    let parts = inputs.map(|x| x[..n].as_chunks::<16>());
     let mut lanes = [0.0f32; 16];
-    let whole = n / 16 * 16;
-    for i in (0..whole).step_by(16) {
+    for i in 0..n / 16 {
+        let chunks = parts.map(|(chunks, _)| &chunks[i]);
         for l in 0..16 {
-            lanes[l] += f(i + l);
+            lanes[l] += f(chunks.map(|chunk| chunk[l]));
         }
     }
-    for i in whole..n {
-        lanes[i - whole] += f(i);
+    for l in 0..n % 16 {
+        lanes[l] += f(parts.map(|(_, rest)| rest[l]));
     }
     for width in [8, 4, 2, 1] {
         for l in 0..width {
@@ -98,8 +103,9 @@ mod tests {
 
     #[test]
     fn sums_take_every_element_once() {
-        for n in [0, 1, 15, 16, 17, 100] {
-            assert_eq!(sum(n, |i| i as f32), (n * n.saturating_sub(1) / 2) as f32, "{n} elements");
+        for n in [0usize, 1, 15, 16, 17, 100] {
+            let x: Vec<f32> = (0..n).map(|i| i as f32).collect();
+            assert_eq!(sum([&x], |[x]| x), (n * n.saturating_sub(1) / 2) as f32, "{n} elements");
         }
     }
 }

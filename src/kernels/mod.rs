@@ -13,10 +13,12 @@ pub mod adamw;
 pub mod aligned;
 pub mod attention;
 pub mod average;
+pub mod ceiling;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
+pub mod fill;
 pub mod gemm;
 #[cfg(test)]
 pub(crate) mod gradient_check;

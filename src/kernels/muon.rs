@@ -10,6 +10,7 @@
 
 use super::aligned::AlignedBuf;
 use super::cpu::{Cpu, Isa, for_each_isa};
+use super::gemm::transpose::transpose;
 use super::gemm::{Matrix, pack_panels, small_gemm};
 use super::math::sum;
 use super::shared::SharedSlice;
@@ -106,13 +107,13 @@ fn update(
     let (m, n) = if is_tall { (n_cols, n_rows) } else { (n_rows, n_cols) };
     let x = scratch.x.at_least(weight.len());
     if is_tall {
-        transpose(direction, n_rows, n_cols, x)
+        transpose(isa, (direction, n_cols), (n_rows, n_cols), (x, n_rows))
     } else {
         x.copy_from_slice(direction)
     }
     orthogonalise(isa, m, n, scratch);
     if is_tall {
-        transpose(&scratch.x[..weight.len()], m, n, scratch.next.at_least(weight.len()));
+        transpose(isa, (&scratch.x, n), (m, n), (scratch.next.at_least(weight.len()), m));
         std::mem::swap(&mut scratch.x, &mut scratch.next);
     }
     let update = scratch.x.at_least(weight.len());
@@ -153,33 +154,24 @@ fn orthogonalise(isa: Isa, m: usize, n: usize, scratch: &mut Scratch) {
     for _ in 0..N_ITERATIONS {
         let Scratch { x, next, gram, polynomial, panels } = scratch;
         // gram = X · X^T, (m, m)
-        let x_t = pack_panels(panels, Matrix::new(x, m, n).transposed());
+        let x_t = pack_panels(isa, panels, Matrix::new(x, m, n).transposed());
         small_gemm(isa, (m, m, n), x, (n, 1), x_t, gram, m, false);
         // polynomial = b gram + c gram · gram
-        let columns = pack_panels(panels, Matrix::new(gram, m, m));
+        let columns = pack_panels(isa, panels, Matrix::new(gram, m, m));
         small_gemm(isa, (m, m, m), gram, (m, 1), columns, polynomial, m, false);
         combine(isa, &mut polynomial[..m * m], &gram[..m * m], c, b);
         // next = a X + polynomial · X
         next[..m * n].copy_from_slice(&x[..m * n]);
         scale(isa, &mut next[..m * n], a);
-        let columns = pack_panels(panels, Matrix::new(x, m, n));
+        let columns = pack_panels(isa, panels, Matrix::new(x, m, n));
         small_gemm(isa, (m, n, m), polynomial, (m, 1), columns, next, n, true);
         std::mem::swap(x, next);
     }
 }
 
-/// `out` (columns, rows) = `x` (rows, columns) mirrored.
-fn transpose(x: &[f32], n_rows: usize, n_cols: usize, out: &mut [f32]) {
-    for row in 0..n_rows {
-        for col in 0..n_cols {
-            out[col * n_rows + row] = x[row * n_cols + col];
-        }
-    }
-}
-
 for_each_isa! {
     fn scale_to_unit_norm(x: &mut [f32]) {
-        let norm = sum(x.len(), |i| x[i] * x[i]).sqrt();
+        let norm = sum([x], |[x]| x * x).sqrt();
         let factor = 1.0 / (norm + 1e-12);
         for v in x.iter_mut() {
             *v *= factor;
@@ -207,16 +199,16 @@ for_each_isa! {
 for_each_isa! {
     /// Divides each row by the root of its running mean square, then scales the whole back to its mean square.
     fn normalise_rows(x: &mut [f32], n_cols: usize, squares: &mut [f32], beta2: f32, correction: f32) {
-        let before = sum(x.len(), |i| x[i] * x[i]);
+        let before = sum([x], |[x]| x * x);
         for (row, square) in x.chunks_exact_mut(n_cols).zip(squares.iter_mut()) {
-            let mean = sum(n_cols, |i| row[i] * row[i]) / n_cols as f32;
+            let mean = sum([row], |[x]| x * x) / n_cols as f32;
             *square = beta2 * *square + (1.0 - beta2) * mean;
             let factor = 1.0 / ((*square / correction).sqrt() + 1e-10);
             for v in row.iter_mut() {
                 *v *= factor;
             }
         }
-        let after = sum(x.len(), |i| x[i] * x[i]);
+        let after = sum([x], |[x]| x * x);
         let factor = (before / (after + 1e-20)).sqrt();
         for v in x.iter_mut() {
             *v *= factor;
@@ -262,7 +254,7 @@ mod tests {
         let [a, b, c] = COEFFICIENTS;
         for _ in 0..N_ITERATIONS {
             let mut x_t = vec![0.0; m * n];
-            transpose(&x, m, n, &mut x_t);
+            transpose(Isa::Scalar, (&x, n), (m, n), (&mut x_t, m));
             let gram = matmul(m, m, n, &x, &x_t, None);
             let square = matmul(m, m, m, &gram, &gram, None);
             let polynomial: Vec<f32> = gram.iter().zip(&square).map(|(g, s)| b * g + c * s).collect();
@@ -289,7 +281,7 @@ mod tests {
         let (m, n) = (24, 60);
         let x = orthogonal(Isa::best(), m, n, &noise(m * n, 2));
         let mut x_t = vec![0.0; m * n];
-        transpose(&x, m, n, &mut x_t);
+        transpose(Isa::Scalar, (&x, n), (m, n), (&mut x_t, m));
         let gram = matmul(m, m, n, &x, &x_t, None);
         for i in 0..m {
             // The coefficients leave singular values between about 0.7 and 1.2.

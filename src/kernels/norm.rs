@@ -84,7 +84,7 @@ for_each_isa! {
 /// 1 / sqrt(mean(x^2) + eps) of one row.
 #[inline(always)]
 pub(super) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
-    1.0 / (sum(x.len(), |i| x[i] * x[i]) / x.len() as f32 + eps).sqrt()
+    1.0 / (sum([x], |[x]| x * x) / x.len() as f32 + eps).sqrt()
 }
 
 /// The gradients of one row: `dx` is added to or overwritten, `d_weight` is added to.
@@ -101,7 +101,7 @@ pub(super) fn row_backward(
     let c = weight.len();
     let (x, dy, dx, d_weight) = (&x[..c], &dy[..c], &mut dx[..c], &mut d_weight[..c]);
     let scale = inverse_rms(x, eps);
-    let mean = sum(c, |i| dy[i] * weight[i] * x[i]) * scale / c as f32;
+    let mean = sum([dy, weight, x], |[dy, w, x]| dy * w * x) * scale / c as f32;
     for i in 0..c {
         let normed = x[i] * scale;
         d_weight[i] += dy[i] * normed;

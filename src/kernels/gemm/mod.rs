@@ -5,15 +5,15 @@
 //! runs the micro-kernel (`tile`) over panels and row tiles:
 //!
 //! ```text
-//! for each block of BLOCK_K inner elements:
+//! for each block of inner elements:
 //!     pack B's block into panels                       (all threads)
 //!     for each block of rows, for each group of panels (all threads, in any order)
 //!         copy A's block
 //!         for each panel (stays in L1), for each row tile: C tile += A tile · B panel
 //! ```
 //!
-//! Each element of C is one chain of multiply-adds over the inner dimension in ascending order, broken only at multiples
-//! of [`BLOCK_K`]. So its value depends on nothing but its row of A and its column of B: not on the number of rows
+//! Each element of C is one chain of multiply-adds over the inner dimension in ascending order; between blocks it rests in
+//! C, in full precision. So its value depends on nothing but its row of A and its column of B: not on the number of rows
 //! computed with it, nor on threads. Training, prefill and decode therefore agree bit for bit.
 
 #[cfg(target_arch = "x86_64")]
@@ -22,17 +22,59 @@ mod avx2;
 mod avx512;
 mod pack;
 mod portable;
+pub(super) mod transpose;
 
 use super::aligned::AlignedBuf;
 use super::cpu::{Cpu, Isa};
 use super::shared::SharedSlice;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Columns of a packed panel: two 512-bit or four 256-bit vectors.
 pub const PANEL: usize = 32;
 
-/// Inner elements of a block: a panel of 256 x 32 floats is 32 KB, the L1 cache of most CPUs.
-pub const BLOCK_K: usize = 256;
+/// Steps of a block ([`pack`] says what a step is): a panel of 512 x 32 words is 64 KB and streams from the L2 cache, two lines for every 28
+/// multiply-adds. Twice as many as would fit the L1 cache, because each block reads and writes all of C.
+const BLOCK_STEPS: usize = 512;
+
+/// The numbers that a product multiplies; it always adds in f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// f32 throughout.
+    #[default]
+    F32,
+    /// Both operands rounded to bf16 (8 bits of precision, f32's range) while they are packed.
+    Bf16,
+}
+
+impl Precision {
+    /// The name that reports show.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// Inner elements that a block of [`BLOCK_STEPS`] holds.
+    fn block_k(self) -> usize {
+        match self {
+            Precision::F32 => BLOCK_STEPS,
+            Precision::Bf16 => 2 * BLOCK_STEPS,
+        }
+    }
+
+    /// Whether `isa` can multiply in this precision.
+    pub fn is_available(self, isa: Isa) -> bool {
+        match (self, isa) {
+            (Precision::F32, _) => true,
+            (Precision::Bf16, Isa::Avx512(token)) => token.has_bf16(),
+            (Precision::Bf16, _) => false,
+        }
+    }
+}
 
 /// A read-only matrix with any strides, in elements.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +122,8 @@ pub enum Start<'a> {
     From(&'a [f32]),
 }
 
-/// One call of the micro-kernel: C (rows, cols) = start + A (rows, k) · B panel (k, [`PANEL`]).
+/// One call of the micro-kernel: C (rows, cols) = start + A (rows, k) · B panel (k, [`PANEL`]), where A and B consist of
+/// words as [`pack`] makes them.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
     pub(super) a: *const f32,
@@ -92,6 +135,7 @@ pub(super) struct Tile {
     /// Where the starting values lie, with C's row stride; null for zero.
     pub(super) start: *const f32,
     pub(super) c_row: usize,
+    /// Steps over the inner dimension.
     pub(super) k: usize,
     pub(super) n_rows: usize,
     pub(super) n_cols: usize,
@@ -110,14 +154,17 @@ pub(super) fn tile_rows(isa: Isa) -> usize {
     }
 }
 
-/// Runs the micro-kernel of `isa`.
+/// Runs the micro-kernel of `isa` and `precision`.
 ///
 /// # Safety
-/// `n_rows <= tile_rows(isa)` and `n_cols <= PANEL`; A, B and `start` (if not null) are readable and C writable at all
+/// `precision` is available on `isa`; `n_rows <= tile_rows(isa)` and `n_cols <= PANEL`; A, B and `start` (if not null) are readable and C writable at all
 /// places that the strides reach, B over full panels; no other thread writes to them.
-pub(super) unsafe fn tile(isa: Isa, t: Tile) {
+pub(super) unsafe fn tile(isa: Isa, precision: Precision, t: Tile) {
     debug_assert!(t.n_rows <= tile_rows(isa) && t.n_cols <= PANEL);
     match isa {
+        // SAFETY: passed on from the caller, who also made sure that this CPU multiplies bf16.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) if precision == Precision::Bf16 => unsafe { avx512::tile_bf16(t) },
         // SAFETY: passed on from the caller; the token proves the instruction set.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(_) => unsafe { avx512::tile(t) },
@@ -136,41 +183,55 @@ pub struct PackedMatrix {
     panels: AlignedBuf,
     n_rows: usize,
     n_cols: usize,
+    precision: Precision,
 }
 
 impl PackedMatrix {
-    /// Packs `b` (K, N), reusing the memory held so far.
-    pub fn pack(&mut self, cpu: &Cpu, b: Matrix) {
+    /// Packs `b` (K, N) for products in `precision`, reusing the memory held so far.
+    pub fn pack(&mut self, cpu: &Cpu, precision: Precision, b: Matrix) {
+        check_available(cpu, precision);
         let n_padded = b.n_cols.next_multiple_of(PANEL);
-        let panels = self.panels.at_least(b.n_rows * n_padded);
-        for k in (0..b.n_rows).step_by(BLOCK_K) {
-            let depth = BLOCK_K.min(b.n_rows - k);
-            pack::pack_block(cpu, b, k, depth, &mut panels[k * n_padded..(k + depth) * n_padded]);
-        }
-        (self.n_rows, self.n_cols) = (b.n_rows, b.n_cols);
+        let panels = self.panels.at_least(pack::n_steps(precision, b.n_rows) * n_padded);
+        for_each_block(precision, b.n_rows, |k, depth, steps| {
+            pack::pack_block(cpu, precision, b, k, depth, &mut panels[steps.start * n_padded..steps.end * n_padded]);
+        });
+        (self.n_rows, self.n_cols, self.precision) = (b.n_rows, b.n_cols, precision);
     }
 }
 
-/// C (M, N) = `start` + A (M, K) · B (K, N); C is row-major without gaps.
-pub fn gemm(cpu: &Cpu, a: Matrix, b: Matrix, c: &mut [f32], start: Start) {
+/// C (M, N) = `start` + A (M, K) · B (K, N) in `precision`, which must be available; C is row-major without gaps.
+pub fn gemm(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32], start: Start) {
     assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
+    check_available(cpu, precision);
     let n_padded = b.n_cols.next_multiple_of(PANEL);
     let mut panels = cpu.panels.borrow_mut();
-    let panels = panels.at_least(BLOCK_K.min(b.n_rows) * n_padded);
-    for k in (0..b.n_rows).step_by(BLOCK_K) {
-        let depth = BLOCK_K.min(b.n_rows - k);
-        pack::pack_block(cpu, b, k, depth, panels);
-        multiply_block(cpu, a, panels, b.n_cols, k, depth, c, start);
-    }
+    let panels = panels.at_least(BLOCK_STEPS.min(pack::n_steps(precision, b.n_rows)) * n_padded);
+    for_each_block(precision, b.n_rows, |k, depth, _| {
+        pack::pack_block(cpu, precision, b, k, depth, panels);
+        multiply_block(cpu, precision, a, panels, b.n_cols, k, depth, c, start);
+    });
 }
 
 /// As [`gemm`], with B packed beforehand.
 pub fn gemm_packed(cpu: &Cpu, a: Matrix, b: &PackedMatrix, c: &mut [f32], start: Start) {
     assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
     let n_padded = b.n_cols.next_multiple_of(PANEL);
-    for k in (0..b.n_rows).step_by(BLOCK_K) {
-        let depth = BLOCK_K.min(b.n_rows - k);
-        multiply_block(cpu, a, &b.panels[k * n_padded..(k + depth) * n_padded], b.n_cols, k, depth, c, start);
+    for_each_block(b.precision, b.n_rows, |k, depth, steps| {
+        let panels = &b.panels[steps.start * n_padded..steps.end * n_padded];
+        multiply_block(cpu, b.precision, a, panels, b.n_cols, k, depth, c, start);
+    });
+}
+
+fn check_available(cpu: &Cpu, precision: Precision) {
+    assert!(precision.is_available(cpu.isa), "{} products on {}", precision.name(), cpu.isa.name());
+}
+
+/// Calls `work` with the first inner element of each block, their number, and the block's steps among those of all.
+fn for_each_block(precision: Precision, n_inner: usize, mut work: impl FnMut(usize, usize, Range<usize>)) {
+    for k in (0..n_inner).step_by(precision.block_k()) {
+        let depth = precision.block_k().min(n_inner - k);
+        let first = pack::n_steps(precision, k);
+        work(k, depth, first..first + pack::n_steps(precision, depth));
     }
 }
 
@@ -182,6 +243,7 @@ thread_local! {
 /// C += A[.., k..k + depth] · the packed block, where the first block starts from `start`.
 fn multiply_block(
     cpu: &Cpu,
+    precision: Precision,
     a: Matrix,
     panels: &[f32],
     n_cols: usize,
@@ -195,21 +257,22 @@ fn multiply_block(
     if let Start::From(values) = start {
         assert_eq!(values.len(), c.len(), "the starting values have C's shape");
     }
-    let isa = cpu.isa;
+    let (isa, n_steps) = (cpu.isa, pack::n_steps(precision, depth));
     let tile_rows = tile_rows(isa);
-    // Eight tiles of rows: 112 x 256 floats, 112 KB, which stay in the L2 cache while panels pass by.
-    let block_rows = 8 * tile_rows;
+    // Up to eight tiles of rows: 112 x 512 floats, 224 KB, which stay in the L2 cache while panels pass by; fewer where
+    // that would leave a thread without work. Where rows are few (decode), columns are cut too.
+    let n_tasks = 4 * cpu.n_threads();
     let n_panels = n_cols.div_ceil(PANEL);
+    let block_rows = tile_rows * (n_rows.div_ceil(tile_rows) / n_tasks).clamp(1, 8);
     let n_row_blocks = n_rows.div_ceil(block_rows);
-    // Few rows (decode, weight gradients): cut columns too, so that every thread gets several tasks.
-    let n_groups = (8 * cpu.n_threads()).div_ceil(n_row_blocks.max(1)).clamp(1, n_panels.max(1));
+    let n_groups = n_tasks.div_ceil(n_row_blocks.max(1)).clamp(1, n_panels.max(1));
     let group_panels = n_panels.div_ceil(n_groups);
     let c = SharedSlice::new(c);
     cpu.pool.run(n_row_blocks * n_groups, |task| {
         let rows = task / n_groups * block_rows..(task / n_groups * block_rows + block_rows).min(n_rows);
         let group = task % n_groups * group_panels..((task % n_groups + 1) * group_panels).min(n_panels);
         A_BLOCK.with_borrow_mut(|buf| {
-            let block = pack::ABlock::copy(buf, a, rows.clone(), k, depth);
+            let block = pack::ABlock::copy((isa, precision), buf, a, rows.clone(), k, depth);
             for panel in group {
                 let col = panel * PANEL;
                 for row in rows.clone().step_by(tile_rows) {
@@ -218,7 +281,7 @@ fn multiply_block(
                         a: block.row_ptr(row - rows.start),
                         a_row: block.row_stride,
                         a_col: block.col_stride,
-                        b: panels[panel * depth * PANEL..].as_ptr(),
+                        b: panels[panel * n_steps * PANEL..].as_ptr(),
                         b_row: PANEL,
                         c: c.as_ptr_at(at),
                         start: match start {
@@ -227,13 +290,13 @@ fn multiply_block(
                             _ => c.as_ptr_at(at),
                         },
                         c_row: n_cols,
-                        k: depth,
+                        k: n_steps,
                         n_rows: tile_rows.min(rows.end - row),
                         n_cols: PANEL.min(n_cols - col),
                     };
                     // SAFETY: the block of A and the panel were packed for `depth`; the tile of C lies inside C
                     // (asserted above) and belongs to this task alone.
-                    unsafe { self::tile(isa, tile) };
+                    unsafe { self::tile(isa, precision, tile) };
                 }
             }
         });
@@ -249,11 +312,11 @@ pub(super) struct Panels<'a> {
 }
 
 /// Packs all of `b` (K, N) into `buf` on the calling thread, for [`small_gemm`].
-pub(super) fn pack_panels<'a>(buf: &'a mut AlignedBuf, b: Matrix) -> Panels<'a> {
+pub(super) fn pack_panels<'a>(isa: Isa, buf: &'a mut AlignedBuf, b: Matrix) -> Panels<'a> {
     let panel_stride = b.n_rows * PANEL;
     let data = buf.at_least(b.n_cols.div_ceil(PANEL) * panel_stride);
     for (panel, out) in data.chunks_exact_mut(panel_stride.max(1)).enumerate() {
-        pack::pack_panel(b, 0, panel, out);
+        pack::pack_panel(isa, Precision::F32, b, 0, b.n_rows, panel, out);
     }
     Panels { data, panel_stride }
 }
@@ -294,7 +357,7 @@ pub(super) fn small_gemm(
                 n_cols: PANEL.min(n - col),
             };
             // SAFETY: all three operands reach as far as asserted above, and C is borrowed exclusively.
-            unsafe { self::tile(isa, tile) };
+            unsafe { self::tile(isa, Precision::F32, tile) };
         }
     }
 }

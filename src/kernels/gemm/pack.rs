@@ -1,72 +1,157 @@
 //! Copies of operand blocks in the order in which the micro-kernel reads them.
+//!
+//! A micro-kernel goes through the inner dimension in steps. In f32 a step is one inner element; in bf16 it is two, which
+//! lie together as the halves of one 32-bit word (the earlier in the low half), as `vdpbf16ps` takes them. So both
+//! precisions have the same layout, words of 32 bits, and bf16 has half as many steps; the words of pairs are kept in
+//! `f32` buffers, where nothing but the micro-kernel looks at them.
 
-use super::{AlignedBuf, Cpu, Matrix, PANEL};
+use super::transpose::transpose;
+use super::{AlignedBuf, Cpu, Isa, Matrix, PANEL, Precision};
+use crate::kernels::cpu::for_each_isa;
+use std::cell::RefCell;
 use std::ops::Range;
 
-/// Packs rows `k..k + depth` of `b` into panels: panel j holds columns 32j..32j+32, row after row, padded with zeros.
-pub(super) fn pack_block(cpu: &Cpu, b: Matrix, k: usize, depth: usize, out: &mut [f32]) {
+/// Steps of the micro-kernel over `depth` inner elements.
+pub(super) fn n_steps(precision: Precision, depth: usize) -> usize {
+    match precision {
+        Precision::F32 => depth,
+        Precision::Bf16 => depth.div_ceil(2),
+    }
+}
+
+/// Packs rows `k..k + depth` of `b` into panels: panel j holds columns 32j..32j+32, step after step, padded with zeros.
+pub(super) fn pack_block(cpu: &Cpu, precision: Precision, b: Matrix, k: usize, depth: usize, out: &mut [f32]) {
     let n_panels = b.n_cols.div_ceil(PANEL);
-    let shared = super::SharedSlice::new(&mut out[..n_panels * depth * PANEL]);
+    let panel_len = n_steps(precision, depth) * PANEL;
+    let shared = super::SharedSlice::new(&mut out[..n_panels * panel_len]);
     // At least 64 KB a task, so that small matrices are not torn apart.
-    let panels_per_task = (16_384 / (depth * PANEL).max(1)).max(1);
+    let panels_per_task = (16_384 / panel_len.max(1)).max(1);
+    let isa = cpu.isa;
     cpu.pool.for_pieces(n_panels, panels_per_task, |_, panels| {
         for panel in panels {
-            let range = panel * depth * PANEL..(panel + 1) * depth * PANEL;
             // SAFETY: panels do not overlap, and each is packed by one task.
-            let out = unsafe { shared.range(range) };
-            pack_panel(b, k, panel, out);
+            let out = unsafe { shared.range(panel * panel_len..(panel + 1) * panel_len) };
+            pack_panel(isa, precision, b, k, depth, panel, out);
         }
     });
 }
 
-/// Packs rows `k..` of panel `panel` of `b`, as many as `out` has room for.
-pub(super) fn pack_panel(b: Matrix, k: usize, panel: usize, out: &mut [f32]) {
+/// Packs rows `k..k + depth` of panel `panel` of `b`.
+pub(super) fn pack_panel(
+    isa: Isa,
+    precision: Precision,
+    b: Matrix,
+    k: usize,
+    depth: usize,
+    panel: usize,
+    out: &mut [f32],
+) {
     let n_cols = PANEL.min(b.n_cols - panel * PANEL);
     let first = k * b.row_stride + panel * PANEL * b.col_stride;
+    let data = &b.data[first..];
     if b.col_stride == 1 {
-        copy_rows(&b.data[first..], b.row_stride, n_cols, out);
+        copy_rows(isa, precision, data, (b.row_stride, depth, n_cols), out, PANEL);
     } else {
-        transpose_rows(&b.data[first..], b.row_stride, b.col_stride, n_cols, out);
+        assert_eq!(b.row_stride, 1, "B has unit stride in one direction");
+        if n_cols < PANEL {
+            out.fill(0.0);
+        }
+        transpose_rows(isa, precision, data, (b.col_stride, depth, n_cols), out);
     }
 }
 
-fn copy_rows(data: &[f32], row_stride: usize, n_cols: usize, out: &mut [f32]) {
-    for (row, out) in out.chunks_exact_mut(PANEL).enumerate() {
-        let source = &data[row * row_stride..row * row_stride + n_cols];
-        out[..n_cols].copy_from_slice(source);
+/// Copies `depth` rows of `n_cols` elements, `row_stride` apart, to steps of `width` words each, padded with zeros.
+fn copy_rows(
+    isa: Isa,
+    precision: Precision,
+    data: &[f32],
+    (row_stride, depth, n_cols): (usize, usize, usize),
+    out: &mut [f32],
+    width: usize,
+) {
+    let row = |r: usize| &data[r * row_stride..r * row_stride + n_cols];
+    for (step, out) in out.chunks_exact_mut(width).take(n_steps(precision, depth)).enumerate() {
+        match precision {
+            Precision::F32 => out[..n_cols].copy_from_slice(row(step)),
+            Precision::Bf16 if 2 * step + 1 < depth => pair_rows(isa, row(2 * step), row(2 * step + 1), out),
+            Precision::Bf16 => pair_last_row(isa, row(2 * step), out),
+        }
         out[n_cols..].fill(0.0);
     }
 }
 
-/// Columns of the panel lie `col_stride` apart and its rows `row_stride` apart (1 for a transposed weight). Goes through
-/// the panel in squares of 16, so that both the reads and the writes stay within a few cache lines.
-fn transpose_rows(data: &[f32], row_stride: usize, col_stride: usize, n_cols: usize, out: &mut [f32]) {
-    const SQUARE: usize = 16;
-    let depth = out.len() / PANEL;
-    if n_cols < PANEL {
-        out.fill(0.0);
-    }
-    for row in (0..depth).step_by(SQUARE) {
-        let rows = row..(row + SQUARE).min(depth);
-        for col in (0..n_cols).step_by(SQUARE) {
-            for c in col..(col + SQUARE).min(n_cols) {
-                let column = &data[c * col_stride..];
-                for r in rows.clone() {
-                    out[r * PANEL + c] = column[r * row_stride];
-                }
+thread_local! {
+    /// A panel's columns as pairs, before they are transposed.
+    static PAIRS: RefCell<AlignedBuf> = RefCell::default();
+}
+
+/// Turns `n_cols` columns of `depth` elements each, `col_stride` apart, into steps of [`PANEL`] words.
+fn transpose_rows(
+    isa: Isa,
+    precision: Precision,
+    data: &[f32],
+    (col_stride, depth, n_cols): (usize, usize, usize),
+    out: &mut [f32],
+) {
+    match precision {
+        Precision::F32 => transpose(isa, (data, col_stride), (n_cols, depth), (out, PANEL)),
+        Precision::Bf16 => PAIRS.with_borrow_mut(|buf| {
+            let n_steps = n_steps(precision, depth);
+            let pairs = buf.at_least(n_cols * n_steps);
+            for (c, pairs) in pairs.chunks_exact_mut(n_steps.max(1)).enumerate() {
+                narrow(isa, &data[c * col_stride..c * col_stride + depth], pairs);
             }
+            transpose(isa, (pairs, n_steps), (n_cols, n_steps), (out, PANEL));
+        }),
+    }
+}
+
+/// `x` rounded to bf16, to nearest and to even at ties, in the upper half; the lower half is not cleared.
+#[inline(always)]
+fn round(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    // Rounding could carry a NaN over into the sign; a NaN keeps its upper half and becomes a quiet one.
+    if x.is_nan() { bits | 0x0040_0000 } else { rounded }
+}
+
+for_each_isa! {
+    /// Words of two rows: `low` in the lower halves, `high` in the upper.
+    fn pair_rows(low: &[f32], high: &[f32], out: &mut [f32]) {
+        for ((low, high), out) in low.iter().zip(high).zip(out) {
+            *out = f32::from_bits(round(*low) >> 16 | round(*high) & 0xffff_0000);
         }
+    }
+}
+
+for_each_isa! {
+    /// Words of a last row without a partner.
+    fn pair_last_row(low: &[f32], out: &mut [f32]) {
+        for (low, out) in low.iter().zip(out) {
+            *out = f32::from_bits(round(*low) >> 16);
+        }
+    }
+}
+
+for_each_isa! {
+    /// Neighbours become pairs: words of (x0, x1), (x2, x3) and so on.
+    fn narrow(x: &[f32], out: &mut [f32]) {
+        let halves: &mut [u16] = bytemuck::cast_slice_mut(out);
+        for (half, &x) in halves.iter_mut().zip(x) {
+            *half = (round(x) >> 16) as u16;
+        }
+        halves[x.len()..].fill(0);
     }
 }
 
 /// Floats after which addresses fall on the same sets of an L1 cache of 64 sets with lines of 16 floats.
 const SET_STRIDE: usize = 1024;
 
-/// A dense copy of some rows of A over one block of inner elements.
+/// Some rows of A over one block of inner elements, in words as the micro-kernel takes them.
 ///
-/// A row-major A is read where it lies, unless its rows are whole pages apart: then all rows of a tile would fall on the
-/// same cache sets, and it is copied row by row with 16 floats of padding. A transposed A is copied column by column, so
-/// that what a tile reads lies together.
+/// A row-major A in f32 is read where it lies, unless its rows are whole pages apart: then all rows of a tile would fall
+/// on the same cache sets, and it is copied row by row with 16 words of padding. A transposed A is copied column by
+/// column, so that what a tile reads lies together.
 pub(super) struct ABlock<'a> {
     data: &'a [f32],
     pub(super) row_stride: usize,
@@ -75,36 +160,64 @@ pub(super) struct ABlock<'a> {
 
 impl<'a> ABlock<'a> {
     pub(super) fn copy(
+        (isa, precision): (Isa, Precision),
         buf: &'a mut AlignedBuf,
         a: Matrix<'a>,
         rows: Range<usize>,
         k: usize,
         depth: usize,
     ) -> ABlock<'a> {
-        let n_rows = rows.len();
-        if a.col_stride == 1 && !a.row_stride.is_multiple_of(SET_STRIDE) {
-            let first = rows.start * a.row_stride + k;
-            ABlock { data: &a.data[first..], row_stride: a.row_stride, col_stride: 1 }
-        } else if a.col_stride == 1 {
-            let stride = depth + 16;
-            let data = buf.at_least(n_rows * stride);
-            for (row, out) in rows.zip(data.chunks_exact_mut(stride)) {
-                let first = row * a.row_stride + k;
-                out[..depth].copy_from_slice(&a.data[first..first + depth]);
-            }
-            ABlock { data, row_stride: stride, col_stride: 1 }
-        } else {
+        let (n_rows, n_steps) = (rows.len(), n_steps(precision, depth));
+        if a.col_stride != 1 {
             assert_eq!(a.row_stride, 1, "A has unit stride in one direction");
-            let data = buf.at_least(n_rows * depth);
-            for (l, out) in data.chunks_exact_mut(n_rows).take(depth).enumerate() {
-                let first = rows.start + (k + l) * a.col_stride;
-                out.copy_from_slice(&a.data[first..first + n_rows]);
-            }
-            ABlock { data, row_stride: 1, col_stride: n_rows }
+            let data = buf.at_least(n_rows * n_steps);
+            let first = rows.start + k * a.col_stride;
+            copy_rows(isa, precision, &a.data[first..], (a.col_stride, depth, n_rows), data, n_rows);
+            return ABlock { data, row_stride: 1, col_stride: n_rows };
         }
+        let first = rows.start * a.row_stride + k;
+        if precision == Precision::F32 && !a.row_stride.is_multiple_of(SET_STRIDE) {
+            return ABlock { data: &a.data[first..], row_stride: a.row_stride, col_stride: 1 };
+        }
+        let stride = n_steps + 16;
+        let data = buf.at_least(n_rows * stride);
+        for (row, out) in rows.zip(data.chunks_exact_mut(stride)) {
+            let first = row * a.row_stride + k;
+            let row = &a.data[first..first + depth];
+            match precision {
+                Precision::F32 => out[..depth].copy_from_slice(row),
+                Precision::Bf16 => narrow(isa, row, &mut out[..n_steps]),
+            }
+        }
+        ABlock { data, row_stride: stride, col_stride: 1 }
     }
 
     pub(super) fn row_ptr(&self, row: usize) -> *const f32 {
         self.data[row * self.row_stride..].as_ptr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_to_bf16_is_to_nearest_and_even_and_keeps_infinity_and_nan() {
+        let rounded = |x: f32| f32::from_bits(round(x) & 0xffff_0000);
+        let one_up = f32::from_bits(0x3f81_0000);
+        let cases = [
+            (1.0, 1.0),
+            (f32::from_bits(0x3f80_7fff), 1.0),
+            (f32::from_bits(0x3f80_8000), 1.0),
+            (f32::from_bits(0x3f80_8001), one_up),
+            (f32::from_bits(0x3f81_8000), f32::from_bits(0x3f82_0000)),
+            (f32::NEG_INFINITY, f32::NEG_INFINITY),
+            (f32::MAX, f32::INFINITY),
+            (-0.0, -0.0),
+        ];
+        for (x, wanted) in cases {
+            assert_eq!(rounded(x).to_bits(), wanted.to_bits(), "{x:e}");
+        }
+        assert!(rounded(f32::NAN).is_nan() && rounded(f32::from_bits(0xffff_ffff)).is_nan());
     }
 }
