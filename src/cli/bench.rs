@@ -1,8 +1,13 @@
 //! `siskin bench train`: how fast a training step is here.
 
+use crate::cli::shape::precision_parser;
 use crate::cli::{Exit, n_threads};
+use crate::kernels::Cpu;
 use crate::model::{Config, Preset};
 use crate::training::bench::{Measured, measure_training};
+use crate::training::precision::PrecisionChoice;
+use crate::training::profile::PartTime;
+use crate::words;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::io::Write;
@@ -36,6 +41,12 @@ struct TrainBenchArgs {
     /// Threads to compute with; all the machine has if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// What matrix products multiply; `auto` takes the faster one
+    #[arg(long, value_parser = precision_parser(), default_value = "auto")]
+    precision: PrecisionChoice,
+    /// Also show which part of a step takes how long
+    #[arg(long)]
+    profile: bool,
     /// Write one JSON object
     #[arg(long)]
     json: bool,
@@ -45,21 +56,28 @@ struct TrainBenchArgs {
 pub(super) fn run(args: BenchArgs) -> Result<Exit> {
     let BenchCommand::Train(args) = args.command;
     let config = args.shape.apply(args.preset.config(args.shape.vocab.unwrap_or(2048), 256))?;
-    let measured = measure_training(&config, args.batch, args.steps, n_threads(args.threads));
+    let n_threads = n_threads(args.threads);
+    let precision = args.precision.resolve(&Cpu::new(n_threads))?;
+    let measured = measure_training(&config, args.batch, args.steps, n_threads, precision);
     let mut out = std::io::stdout().lock();
     if args.json {
         serde_json::to_writer(&mut out, &measured)?;
         writeln!(out)?;
     } else {
         write!(out, "{}", describe(&config, &measured))?;
+        if args.profile {
+            write!(out, "{}", describe_parts(&measured))?;
+        }
     }
     Ok(Exit::Done)
 }
 
 fn describe(config: &Config, m: &Measured) -> String {
     format!(
-        "{} layers x {} wide, {} heads, ffn {}, context {}, batch {}, vocabulary {}: {:.2} million weights\n\
-         {:.1} ms a step (median of {}; {:.1} to {:.1}), {:.0} tokens/s, {:.0} GFLOP/s ({}, {} threads, {} MB)\n",
+        "{} layers x {} wide, {} heads, ffn {}, context {}, batch {}, vocabulary {}: {} weights\n\
+         {:.1} ms a step (median of {}; {:.1} to {:.1}), {} tokens/s\n\
+         {:.0} GFLOP/s (6 x weights x tokens), {:.0} % of the {:.0} that {} reaches in {} on {} threads\n\
+         peak memory {}\n",
         config.n_layer,
         config.n_embd,
         config.n_head,
@@ -67,15 +85,23 @@ fn describe(config: &Config, m: &Measured) -> String {
         config.block_size,
         m.batch,
         config.vocab_size,
-        m.n_params as f64 / 1e6,
+        words::short_count(m.n_params as u64),
         m.ms_per_step,
         m.n_steps,
         m.ms_least,
         m.ms_most,
-        m.tokens_per_second,
+        words::thousands(m.tokens_per_second as u64),
         m.gflops,
+        100.0 * m.gflops / m.ceiling_gflops,
+        m.ceiling_gflops,
         m.instruction_set,
+        m.precision,
         m.n_threads,
-        m.arena_bytes / 1_000_000,
+        words::bytes(m.peak_bytes),
     )
+}
+
+fn describe_parts(m: &Measured) -> String {
+    let line = |p: &PartTime| format!("  {:<18} {:>9.2} ms {:>6.1} %\n", p.part, p.ms, 100.0 * p.share);
+    m.profile.iter().map(line).collect()
 }

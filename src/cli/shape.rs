@@ -2,6 +2,7 @@
 
 use crate::model::{Config, Preset};
 use crate::training::plan::Wishes;
+use crate::training::precision::PrecisionChoice;
 use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -59,4 +60,9 @@ impl ShapeArgs {
 /// Accepts the names of presets.
 pub(super) fn preset_parser() -> impl TypedValueParser<Value = Preset> {
     PossibleValuesParser::new(Preset::ALL.map(Preset::name)).map(|name| Preset::named(&name).expect("a listed name"))
+}
+
+/// Accepts the names of precisions.
+pub(super) fn precision_parser() -> impl TypedValueParser<Value = PrecisionChoice> {
+    PossibleValuesParser::new(PrecisionChoice::NAMES).map(|name| PrecisionChoice::named(&name).expect("a listed name"))
 }

@@ -1,14 +1,16 @@
 //! `siskin train`: text in, a model directory out.
 
 use super::recipe::RecipeArgs;
-use super::shape::{ShapeArgs, preset_parser};
+use super::shape::{ShapeArgs, precision_parser, preset_parser};
 use super::train_words::{conclude, introduce};
 use super::{Exit, display, display::ByteProgress, interrupt::ctrl_c_flag, n_threads, samples::sampler};
 use crate::checkpoint::{self, RUNS};
 use crate::data::{Corpus, CorpusReport, Prepared, cache_dir, prepare, tokenizer_for};
+use crate::kernels::Cpu;
 use crate::model::Preset;
 use crate::tokenizer::{Tokenizer, vocab_size_for};
 use crate::training::plan::{Wishes, plan};
+use crate::training::precision::PrecisionChoice;
 use crate::training::run::Run;
 use crate::training::settings::Length;
 use anyhow::{Context, Result, ensure};
@@ -45,6 +47,9 @@ pub(super) struct TrainArgs {
     /// Batches whose gradients are added up for one step
     #[arg(long, value_name = "N")]
     accumulate: Option<usize>,
+    /// What matrix products multiply; `auto` takes the faster one on this machine
+    #[arg(long, value_parser = precision_parser(), default_value = "auto")]
+    precision: PrecisionChoice,
     /// Train for so many steps; the result is then a function of the seed
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
     steps: Option<u64>,
@@ -132,6 +137,7 @@ fn begin(args: &TrainArgs, show: display::Show) -> Result<Run> {
         n_accumulate: args.accumulate,
         lr: args.recipe.lr,
         recipe: args.recipe.wishes(),
+        precision: args.precision.resolve(&Cpu::new(n_threads(args.threads)))?,
         length: args.steps.map(Length::Steps).or(args.minutes.map(Length::Minutes)),
         seed: args.seed,
         patience: args.patience,

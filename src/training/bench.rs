@@ -1,12 +1,21 @@
-//! Times whole training steps (forward, backward, clipping, update) on random tokens.
+//! Times whole training steps (forward, backward, clipping, update) on random tokens, beside what the machine can do.
 
 use super::network::{Batch, Network};
 use super::optimizer::{Optimizer, OptimizerSettings};
+use super::profile::{Part, PartTime};
 use crate::kernels::Cpu;
+use crate::kernels::ceiling::multiply_adds;
+use crate::kernels::gemm::Precision;
 use crate::kernels::random::Random;
 use crate::model::{Config, initial_weights};
 use serde::Serialize;
 use std::time::Instant;
+
+/// Rounds in which a ceiling is measured; the best counts, since whatever disturbs a round makes it slower.
+const N_CEILING_ROUNDS: usize = 10;
+
+/// Steps that warm up caches, pages and clocks, and are not counted.
+const N_WARMUP: usize = 2;
 
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -25,44 +34,61 @@ pub struct Measured {
     pub ms_most: f64,
     /// Tokens learned from in a second, at the median.
     pub tokens_per_second: f64,
-    /// 6 x weights x tokens a second: the customary count of a step's arithmetic, attention left out.
+    /// Billions of operations a second by the customary count, 6 x weights x tokens: attention is left out.
     pub gflops: f64,
+    /// What the same threads reach with multiply-adds on registers alone, in the same precision.
+    pub ceiling_gflops: f64,
+    /// The most memory that the process held, in bytes; what the step's buffers take where the system does not say.
+    pub peak_bytes: u64,
     /// Bytes of weights, gradients, moments and activations.
     pub arena_bytes: usize,
     /// The instruction set in use.
     pub instruction_set: &'static str,
-    /// The arithmetic of matrix products.
+    /// The numbers that matrix products multiply: `f32` or `bf16`.
     pub precision: &'static str,
     /// Threads in use.
     pub n_threads: usize,
+    /// Where the time went.
+    pub profile: Vec<PartTime>,
 }
 
 /// Times `n_steps` steps after two that warm up.
-pub fn measure_training(config: &Config, batch: usize, n_steps: usize, n_threads: usize) -> Measured {
+pub fn measure_training(
+    config: &Config,
+    batch: usize,
+    n_steps: usize,
+    n_threads: usize,
+    precision: Precision,
+) -> Measured {
     let cpu = Cpu::new(n_threads);
     let n_rows = batch * config.block_size;
     let mut random = Random::new(0, 0);
     let ids: Vec<u32> = (0..2 * n_rows).map(|_| random.below(config.vocab_size as u64) as u32).collect();
-    let mut network = Network::new(config, &initial_weights(config, 0), n_rows);
+    let mut network = Network::new(config, &initial_weights(config, 0), n_rows).with_precision(precision);
     // AdamW throughout: what the peers that this is compared with do.
     let settings = OptimizerSettings::default();
     let mut optimizer = Optimizer::new(settings, network.layout());
     let batch_ids = Batch { ids: &ids[..n_rows], targets: &ids[n_rows..], n_positions: config.block_size };
-    let mut times: Vec<f64> = (0..n_steps.max(1) as u64 + 2)
-        .map(|step| {
-            let began = Instant::now();
-            network.gradients.fill(0.0);
-            network.loss_and_gradients(&cpu, batch_ids);
-            let norm = optimizer.grad_norm(&cpu, &network.gradients, 1);
-            let (weights, gradients) = network.parts();
-            optimizer.step(&cpu, weights, gradients, (step + 1, 1e-3), (norm, 1));
-            began.elapsed().as_secs_f64() * 1e3
-        })
-        .skip(2)
-        .collect();
+    let mut times = Vec::with_capacity(n_steps);
+    for step in 0..N_WARMUP + n_steps.max(1) {
+        if step == N_WARMUP {
+            network.profile().clear();
+        }
+        let began = Instant::now();
+        network.clear_gradients(&cpu);
+        network.loss_and_gradients(&cpu, batch_ids);
+        let norm = optimizer.grad_norm(&cpu, &network.gradients, 1);
+        let (weights, gradients) = network.parts();
+        optimizer.step(&cpu, weights, gradients, (step as u64 + 1, 1e-3), (norm, 1));
+        network.profile().lap(Part::Optimizer);
+        if step >= N_WARMUP {
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+    }
     times.sort_by(f64::total_cmp);
     let ms_per_step = times[times.len() / 2];
     let tokens_per_second = n_rows as f64 / ms_per_step * 1e3;
+    let arena_bytes = network.n_bytes() + 8 * config.n_params();
     Measured {
         n_params: config.n_params(),
         batch,
@@ -72,9 +98,28 @@ pub fn measure_training(config: &Config, batch: usize, n_steps: usize, n_threads
         ms_most: times[times.len() - 1],
         tokens_per_second,
         gflops: 6.0 * config.n_params() as f64 * tokens_per_second / 1e9,
-        arena_bytes: network.n_bytes() + 8 * config.n_params(),
+        ceiling_gflops: ceiling_gflops(&cpu, precision),
+        peak_bytes: peak_bytes().unwrap_or(arena_bytes as u64),
+        arena_bytes,
         instruction_set: cpu.isa.name(),
-        precision: "f32",
+        precision: precision.name(),
         n_threads,
+        profile: network.profile().parts(times.len()),
     }
+}
+
+/// Billions of operations a second that the multiply-adds of `precision` reach on registers alone.
+pub fn ceiling_gflops(cpu: &Cpu, precision: Precision) -> f64 {
+    let round = |_| {
+        let began = Instant::now();
+        multiply_adds(cpu, precision) / began.elapsed().as_secs_f64() / 1e9
+    };
+    (0..N_CEILING_ROUNDS).map(round).fold(0.0, f64::max)
+}
+
+/// The process' highest resident memory so far, where the system tells (Linux: `VmHWM` in proc(5), in kB).
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| 1024 * kilobytes)
 }

@@ -15,6 +15,8 @@ pub mod optimizer;
 pub mod overlap;
 pub mod plan;
 pub mod plot;
+pub mod precision;
+pub mod profile;
 pub mod recipe;
 pub mod run;
 pub mod run_log;

@@ -5,11 +5,13 @@
 //! y = x · W^T, its gradients dx = dy · W and dW = dy^T · x.
 
 use super::activations::{Activations, Sizes, heads};
+use super::profile::{Part, Profile};
 use crate::kernels::attention::{causal_attention, causal_attention_backward};
 use crate::kernels::cross_entropy::{IGNORED, cross_entropy};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::embedding::{gather, scatter_add};
-use crate::kernels::gemm::{Matrix, PackedMatrix, Start, gemm, gemm_packed};
+use crate::kernels::fill::clear;
+use crate::kernels::gemm::{Matrix, PackedMatrix, Precision, Start, gemm, gemm_packed};
 use crate::kernels::norm::{rms_norm, rms_norm_backward};
 use crate::kernels::qk_norm_rope::{QkNorm, RopeTable, qk_norm_rope, qk_norm_rope_backward};
 use crate::kernels::swiglu::{swiglu, swiglu_backward};
@@ -32,6 +34,7 @@ pub struct Batch<'a> {
 pub struct Network {
     config: Config,
     layout: Layout,
+    precision: Precision,
     /// All weights, in the order of the layout.
     pub weights: AlignedBuf,
     /// Gradients of the weights, in the same order.
@@ -44,6 +47,7 @@ pub struct Network {
     /// The head, packed once a pass since it is applied to one group of rows after another.
     head: PackedMatrix,
     head_transposed: PackedMatrix,
+    profile: Profile,
 }
 
 impl Network {
@@ -60,10 +64,17 @@ impl Network {
             rope: RopeTable::new(config.block_size, config.head_dim, config.rope_theta),
             head: PackedMatrix::default(),
             head_transposed: PackedMatrix::default(),
+            profile: Profile::default(),
             config: config.clone(),
+            precision: Precision::F32,
             layout,
             sizes,
         }
+    }
+
+    /// The same network, learning with matrix products of `precision`; it is judged in f32 all the same.
+    pub fn with_precision(self, precision: Precision) -> Network {
+        Network { precision, ..self }
     }
 
     /// The places of all tensors.
@@ -81,6 +92,18 @@ impl Network {
         (&mut self.weights, &self.gradients)
     }
 
+    /// Sets all gradients to zero.
+    pub fn clear_gradients(&mut self, cpu: &Cpu) {
+        self.profile.start();
+        clear(cpu, &mut self.gradients);
+        self.profile.lap(Part::Optimizer);
+    }
+
+    /// Where the time of passes went.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
     /// Bytes of weights, gradients and activations.
     pub fn n_bytes(&self) -> usize {
         4 * (self.weights.len() + self.gradients.len() + self.block.len())
@@ -89,6 +112,7 @@ impl Network {
     /// The cross-entropy of each row in nats (0 where ignored).
     pub fn nats(&mut self, cpu: &Cpu, batch: Batch) -> &[f32] {
         let n = batch.ids.len();
+        self.profile.start();
         let (mut pass, mut a) = self.pass(cpu, batch);
         pass.forward(&mut a);
         pass.head(&mut a, None);
@@ -99,9 +123,10 @@ impl Network {
     /// The mean cross-entropy over the rows that count, in nats; adds its gradients to [`Network::gradients`].
     pub fn loss_and_gradients(&mut self, cpu: &Cpu, batch: Batch) -> f64 {
         let n_counted = batch.targets.iter().filter(|&&t| t != IGNORED).count().max(1);
-        let dropout = self.dropout;
+        self.profile.start();
+        let (dropout, precision) = (self.dropout, self.precision);
         let (mut pass, mut a) = self.pass(cpu, batch);
-        pass.dropout = dropout;
+        (pass.dropout, pass.precision) = (dropout, precision);
         pass.forward(&mut a);
         pass.head(&mut a, Some(1.0 / n_counted as f32));
         pass.backward(&mut a);
@@ -132,6 +157,8 @@ impl Network {
             rope: &self.rope,
             head: &mut self.head,
             head_transposed: &mut self.head_transposed,
+            profile: &self.profile,
+            precision: Precision::F32,
             head_rows: self.sizes.head_rows,
             dropout: None,
         };
@@ -150,6 +177,8 @@ struct Pass<'a> {
     rope: &'a RopeTable,
     head: &'a mut PackedMatrix,
     head_transposed: &'a mut PackedMatrix,
+    profile: &'a Profile,
+    precision: Precision,
     head_rows: usize,
     /// Drops inputs of the two linear layers that write to the residual stream. There both passes are exact at no cost in
     /// memory: `hidden` is made again in the backward pass anyway, and attention's output is dropped in a copy, because
@@ -174,6 +203,7 @@ impl Pass<'_> {
         let n = self.n_rows();
         let embedding = &self.weights[self.layout.embed.clone()];
         gather(self.cpu, embedding, self.batch.ids, &mut a.residual[0][..n * self.config.n_embd]); // (N, C)
+        self.profile.lap(Part::Embedding);
         for l in 0..self.config.n_layer {
             self.attention_forward(l, a);
             self.ffn_forward(l, a);
@@ -189,10 +219,13 @@ impl Pass<'_> {
         let (qkv, qk) = (&mut a.qkv[l][..n * heads.qkv_width()], &mut a.qk[l][..n * heads.qk_width()]);
         let attention = &mut a.attention[l][..n * width];
         rms_norm(cpu, residual, &self.weights[layer.attn_norm.clone()], self.config.norm_eps, normed);
+        self.profile.lap(Part::Norm);
         self.linear(normed, &layer.qkv, qkv, Start::Zero); // (N, (H+2KV)*D)
         qk_norm_rope(cpu, heads, self.rope, (0, self.batch.n_positions), self.qk_norm(layer), qkv, qk);
+        self.profile.lap(Part::Rope);
         let log_sums = &mut a.log_sums[l][..n * heads.n_head];
         causal_attention(cpu, heads, self.batch.n_positions, qk, qkv, attention, log_sums); // (N, H*D)
+        self.profile.lap(Part::Attention);
         let attention = match self.dropout_at(l, Dropped::Attention) {
             Some(dropout) => {
                 let copy = &mut a.d_attention[..n * width];
@@ -211,8 +244,10 @@ impl Pass<'_> {
         let (normed, hidden) = (&mut a.normed[..n * c], &mut a.hidden[..n * f]);
         let gate_up = &mut a.gate_up[l][..n * 2 * f];
         rms_norm(self.cpu, middle, &self.weights[layer.ffn_norm.clone()], self.config.norm_eps, normed);
+        self.profile.lap(Part::Norm);
         self.linear(normed, &layer.gate_up, gate_up, Start::Zero); // (N, 2F)
         swiglu(self.cpu, f, gate_up, hidden); // (N, F)
+        self.profile.lap(Part::SwiGlu);
         self.drop_hidden(l, hidden);
         self.linear(hidden, &layer.down, &mut a.residual[l + 1][..n * c], Start::From(middle)); // (N, C)
     }
@@ -227,10 +262,11 @@ impl Pass<'_> {
         let norm_weight = &self.weights[self.layout.final_norm.clone()];
         let normed = &mut a.normed[..n * c];
         rms_norm(cpu, residual, norm_weight, self.config.norm_eps, normed); // (N, C)
+        self.profile.lap(Part::Norm);
         let weight = Matrix::new(&self.weights[self.layout.head.clone()], v, c);
-        self.head.pack(cpu, weight.transposed());
+        self.head.pack(cpu, self.precision, weight.transposed());
         if scale.is_some() {
-            self.head_transposed.pack(cpu, weight);
+            self.head_transposed.pack(cpu, self.precision, weight);
         }
         for first in (0..n).step_by(self.head_rows) {
             let rows = first..(first + self.head_rows).min(n);
@@ -238,14 +274,17 @@ impl Pass<'_> {
             let x = &normed[rows.start * c..rows.end * c];
             let logits = &mut a.logits[..m * v];
             gemm_packed(cpu, Matrix::new(x, m, c), self.head, logits, Start::Zero); // (m, V)
+            self.profile.lap(Part::Matmul);
             let (targets, nats) = (&self.batch.targets[rows.clone()], &mut a.nats[rows.clone()]);
             cross_entropy(cpu, logits, targets, scale.unwrap_or(1.0), nats);
+            self.profile.lap(Part::CrossEntropy);
             if scale.is_some() {
                 let d_logits = Matrix::new(logits, m, v);
                 let dx = &mut a.d_normed[rows.start * c..rows.end * c];
                 gemm_packed(cpu, d_logits, self.head_transposed, dx, Start::Zero); // (m, C)
                 let d_weight = &mut self.gradients[self.layout.head.clone()];
-                gemm(cpu, d_logits.transposed(), Matrix::new(x, m, c), d_weight, Start::Accumulate); // (V, C)
+                gemm(cpu, self.precision, d_logits.transposed(), Matrix::new(x, m, c), d_weight, Start::Accumulate); // (V, C)
+                self.profile.lap(Part::Matmul);
             }
         }
         if scale.is_some() {
@@ -253,6 +292,7 @@ impl Pass<'_> {
             dx.fill(0.0);
             let d_weight = &mut self.gradients[self.layout.final_norm.clone()];
             rms_norm_backward(cpu, residual, norm_weight, self.config.norm_eps, dy, dx, d_weight);
+            self.profile.lap(Part::Norm);
         }
     }
 
@@ -264,6 +304,7 @@ impl Pass<'_> {
         }
         let dx = &a.d_residual[..self.n_rows() * self.config.n_embd];
         scatter_add(self.cpu, self.batch.ids, dx, &mut self.gradients[self.layout.embed.clone()]);
+        self.profile.lap(Part::Embedding);
     }
 
     fn ffn_backward(&mut self, l: usize, a: &mut Activations) {
@@ -275,14 +316,18 @@ impl Pass<'_> {
         let gate_up = &mut a.gate_up[l][..n * 2 * f];
         let norm_weight = &self.weights[layer.ffn_norm.clone()];
         swiglu(cpu, f, gate_up, hidden); // made again: (N, F)
+        self.profile.lap(Part::SwiGlu);
         self.drop_hidden(l, hidden);
         self.linear_backward(hidden, &layer.down, d_residual, d_hidden);
         self.drop_hidden(l, d_hidden);
         swiglu_backward(cpu, f, gate_up, d_hidden); // gate_up holds its gradient from here on
+        self.profile.lap(Part::SwiGlu);
         rms_norm(cpu, middle, norm_weight, self.config.norm_eps, normed); // made again: (N, C)
+        self.profile.lap(Part::Norm);
         self.linear_backward(normed, &layer.gate_up, gate_up, d_normed);
         let d_weight = &mut self.gradients[layer.ffn_norm.clone()];
         rms_norm_backward(cpu, middle, norm_weight, self.config.norm_eps, d_normed, d_residual, d_weight);
+        self.profile.lap(Part::Norm);
     }
 
     fn attention_backward(&mut self, l: usize, a: &mut Activations) {
@@ -306,11 +351,14 @@ impl Pass<'_> {
             None => self.linear_backward(out, &layer.o, d_residual, d_out),
         }
         causal_attention_backward(cpu, heads, n_positions, qk, qkv, out, log_sums, d_out, d_qk, d_qkv);
+        self.profile.lap(Part::Attention);
         self.qk_norm_backward(layer, qkv, d_qk, d_qkv);
         rms_norm(cpu, residual, norm_weight, self.config.norm_eps, normed); // made again: (N, C)
+        self.profile.lap(Part::Norm);
         self.linear_backward(normed, &layer.qkv, d_qkv, d_normed);
         let d_weight = &mut self.gradients[layer.attn_norm.clone()];
         rms_norm_backward(cpu, residual, norm_weight, self.config.norm_eps, d_normed, d_residual, d_weight);
+        self.profile.lap(Part::Norm);
     }
 
     fn dropout_at(&self, l: usize, place: Dropped) -> Option<Dropout> {
@@ -340,6 +388,7 @@ impl Pass<'_> {
         let both = &mut self.gradients[layer.q_norm.start..layer.k_norm.end];
         let into = both.split_at_mut(heads.head_dim);
         qk_norm_rope_backward(self.cpu, heads, self.rope, n_positions, norm, qkv, d_qk, d_qkv, into);
+        self.profile.lap(Part::Rope);
     }
 
     /// y (N, out) = start + x (N, in) · W^T.
@@ -347,7 +396,8 @@ impl Pass<'_> {
         let n = self.n_rows();
         let (n_in, n_out) = (x.len() / n, y.len() / n);
         let weight = Matrix::new(&self.weights[weight.clone()], n_out, n_in).transposed();
-        gemm(self.cpu, Matrix::new(x, n, n_in), weight, y, start);
+        gemm(self.cpu, self.precision, Matrix::new(x, n, n_in), weight, y, start);
+        self.profile.lap(Part::Matmul);
     }
 
     /// dW += dy^T · x and dx = dy · W.
@@ -355,8 +405,9 @@ impl Pass<'_> {
         let n = self.n_rows();
         let (n_in, n_out) = (x.len() / n, dy.len() / n);
         let (x, dy) = (Matrix::new(x, n, n_in), Matrix::new(dy, n, n_out));
-        gemm(self.cpu, dy.transposed(), x, &mut self.gradients[weight.clone()], Start::Accumulate); // (out, in)
-        gemm(self.cpu, dy, Matrix::new(&self.weights[weight.clone()], n_out, n_in), dx, Start::Zero); // (N, in)
+        gemm(self.cpu, self.precision, dy.transposed(), x, &mut self.gradients[weight.clone()], Start::Accumulate); // (out, in)
+        gemm(self.cpu, self.precision, dy, Matrix::new(&self.weights[weight.clone()], n_out, n_in), dx, Start::Zero); // (N, in)
+        self.profile.lap(Part::Matmul);
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::recipe::RecipeWishes;
 use super::settings::{Length, Settings};
+use crate::kernels::gemm::Precision;
 use crate::model::{Config, Preset};
 use anyhow::{Result, ensure};
 
@@ -34,6 +35,8 @@ pub struct Wishes {
     pub lr: Option<f64>,
     /// The parts of the learning recipe.
     pub recipe: RecipeWishes,
+    /// What matrix products multiply.
+    pub precision: Precision,
     /// End of the run.
     pub length: Option<Length>,
     /// Seed.
@@ -103,6 +106,7 @@ pub fn plan(wishes: &Wishes, vocab_size: usize, n_train_bytes: u64, n_train_toke
     settings.n_accumulate = wishes.n_accumulate.unwrap_or(settings.n_accumulate);
     settings.lr = wishes.lr.unwrap_or(settings.lr);
     wishes.recipe.apply(&mut settings);
+    settings.precision = wishes.precision;
     settings.patience = wishes.patience.unwrap_or(settings.patience);
     settings.save_every_s = wishes.save_every_s.unwrap_or(settings.save_every_s);
     settings.validate()?;

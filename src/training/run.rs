@@ -236,6 +236,7 @@ fn settings_in_words(s: &Settings) -> Vec<(String, String)> {
                 s.schedule.warmdown * 100.0
             ),
         ),
+        ("matrix products", s.precision.name().to_owned()),
         ("gradient clipping", format!("norm {}", n.max_grad_norm)),
     ];
     words.extend(s.recipe.in_words());

@@ -3,6 +3,7 @@
 use super::optimizer::{MuonSettings, OptimizerSettings};
 use super::recipe::Recipe;
 use super::schedule::Schedule;
+use crate::kernels::gemm::Precision;
 use crate::model::Config;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub struct Settings {
     /// The other parts of the learning recipe.
     #[serde(default)]
     pub recipe: Recipe,
+    /// What matrix products multiply.
+    #[serde(default)]
+    pub precision: Precision,
     /// When the run ends.
     pub length: Length,
     /// Decides the first weights and the order of the text.
@@ -71,6 +75,7 @@ impl Settings {
                 ..OptimizerSettings::default()
             },
             recipe: Recipe::default(),
+            precision: Precision::F32,
             length,
             seed,
             n_evaluations: N_EVALUATIONS,

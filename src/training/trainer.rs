@@ -15,6 +15,7 @@ use crate::checkpoint::{ModelDir, ResumeRef, ResumeState};
 use crate::data::loader::{Loader, LoaderState, TokenSource};
 use crate::kernels::Cpu;
 use crate::kernels::average::move_towards;
+use crate::kernels::gemm::Precision;
 use crate::model::{Config, Layout, initial_weights};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -179,8 +180,9 @@ impl<'a> Trainer<'a> {
         let n_rows = settings.batch * config.block_size;
         let loader =
             Loader::new(text.train, config.block_size, settings.recipe.order, settings.seed, snapshot.progress.loader)?;
+        let precision = available_precision(cpu, &settings);
         let mut trainer = Trainer {
-            network: Network::new(config, &snapshot.weights, n_rows),
+            network: Network::new(config, &snapshot.weights, n_rows).with_precision(precision),
             optimizer: Optimizer::new(settings.optimizer, &Layout::new(config)),
             progress: snapshot.progress.clone(),
             best_weights: Vec::new(),
@@ -235,6 +237,12 @@ impl<'a> Trainer<'a> {
     }
 
     fn announce(&self, observer: &mut dyn Observer) {
+        if available_precision(self.cpu, &self.settings) != self.settings.precision {
+            observer.event(&Event::Notice(
+                "this run began in bf16, which this CPU cannot multiply: it goes on in f32, so its numbers will differ \
+                 from those of an uninterrupted run",
+            ));
+        }
         let (n_steps, minutes) = match self.settings.length {
             Length::Steps(n) => (Some(n), None),
             Length::Minutes(m) => (None, Some(m)),
@@ -307,7 +315,7 @@ impl<'a> Trainer<'a> {
 
     /// The mean loss of the step's batches and the bytes of text that they predicted; sums up their gradients.
     fn gradients(&mut self, shape: StepShape) -> (f64, u64) {
-        self.network.gradients.fill(0.0);
+        self.network.clear_gradients(self.cpu);
         let n_rows = shape.batch * self.network.config().block_size;
         let (ids, targets) = (&mut self.ids[..n_rows], &mut self.targets[..n_rows]);
         let (mut loss, mut n_bytes) = (0.0, 0);
@@ -533,6 +541,11 @@ impl<'a> Trainer<'a> {
         observer.event(&Event::Finished);
         Ok(Outcome { ending, progress: self.progress, evaluation })
     }
+}
+
+/// The run's precision, or f32 where the run came from a CPU that could do more than this one.
+fn available_precision(cpu: &Cpu, settings: &Settings) -> Precision {
+    if settings.precision.is_available(cpu.isa) { settings.precision } else { Precision::F32 }
 }
 
 #[cfg(test)]

@@ -162,3 +162,40 @@ fn dropout_changes_what_is_learned_from_but_never_how_a_model_is_judged() {
     }
     assert!(losses[0] != losses[1] && losses[1] != losses[2] && losses[0] != losses[2], "{losses:?}");
 }
+
+/// Rounding both operands of a product to 8 bits moves it by less than 1 %, and errors of many products average out.
+#[test]
+fn gradients_in_bf16_point_where_those_in_f32_do_and_do_not_depend_on_threads() {
+    let cpu = Cpu::new(2);
+    if !Precision::Bf16.is_available(cpu.isa) {
+        return;
+    }
+    let config = small_config(false);
+    let (ids, targets) = random_batch(&config, 5);
+    let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+    let run = |precision, cpu: &Cpu| {
+        let mut network = Network::new(&config, &lively_weights(&config), ids.len()).with_precision(precision);
+        let loss = network.loss_and_gradients(cpu, batch);
+        (loss, network.gradients.to_vec())
+    };
+    let (exact, rounded) = (run(Precision::F32, &cpu), run(Precision::Bf16, &cpu));
+    assert!((exact.0 - rounded.0).abs() < 0.01 * exact.0, "loss {} is not {}", rounded.0, exact.0);
+    assert_eq!(rounded, run(Precision::Bf16, &Cpu::new(1)));
+    for tensor in &Layout::new(&config).tensors {
+        let (a, b) = (&exact.1[tensor.range.clone()], &rounded.1[tensor.range.clone()]);
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a * b) as f64).sum::<f64>();
+        let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+        assert!(cosine > 0.995, "{}: cosine {cosine}", tensor.name);
+    }
+}
+
+#[test]
+fn a_network_that_learns_in_bf16_is_judged_in_f32() {
+    let cpu = Cpu::new(1);
+    let config = small_config(true);
+    let (ids, targets) = random_batch(&config, 2);
+    let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+    let network = || Network::new(&config, &lively_weights(&config), ids.len());
+    let wanted = network().nats(&cpu, batch).to_vec();
+    assert_eq!(network().with_precision(Precision::Bf16).nats(&cpu, batch), wanted);
+}
