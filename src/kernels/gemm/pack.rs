@@ -60,23 +60,34 @@ pub(super) fn pack_panel(
     }
 }
 
-/// Copies `depth` rows of `n_cols` elements, `row_stride` apart, to steps of `width` words each, padded with zeros.
-fn copy_rows(
-    isa: Isa,
-    precision: Precision,
-    data: &[f32],
-    (row_stride, depth, n_cols): (usize, usize, usize),
-    out: &mut [f32],
-    width: usize,
-) {
-    let row = |r: usize| &data[r * row_stride..r * row_stride + n_cols];
-    for (step, out) in out.chunks_exact_mut(width).take(n_steps(precision, depth)).enumerate() {
-        match precision {
-            Precision::F32 => out[..n_cols].copy_from_slice(row(step)),
-            Precision::Bf16 if 2 * step + 1 < depth => pair_rows(isa, row(2 * step), row(2 * step + 1), out),
-            Precision::Bf16 => pair_last_row(isa, row(2 * step), out),
+for_each_isa! {
+    /// Copies `depth` rows of `n_cols` elements, `row_stride` apart, to steps of `width` words each, padded with zeros.
+    fn copy_rows(
+        precision: Precision,
+        data: &[f32],
+        size: (usize, usize, usize),
+        out: &mut [f32],
+        width: usize,
+    ) {
+        let (row_stride, depth, n_cols) = size;
+        let row = |r: usize| &data[r * row_stride..r * row_stride + n_cols];
+        for (step, out) in out.chunks_exact_mut(width).take(n_steps(precision, depth)).enumerate() {
+            match precision {
+                Precision::F32 => copy_row(row(step), out),
+                Precision::Bf16 if 2 * step + 1 < depth => pair_rows(row(2 * step), row(2 * step + 1), out),
+                Precision::Bf16 => pair_last_row(row(2 * step), out),
+            }
+            out[n_cols..].fill(0.0);
         }
-        out[n_cols..].fill(0.0);
+    }
+}
+
+/// Copies a row; a whole panel's without a call into the C library, which takes longer than so short a copy.
+#[inline(always)]
+fn copy_row(row: &[f32], out: &mut [f32]) {
+    match row.first_chunk::<PANEL>() {
+        Some(whole) if row.len() == PANEL => out[..PANEL].copy_from_slice(whole),
+        _ => out[..row.len()].copy_from_slice(row),
     }
 }
 
@@ -115,21 +126,19 @@ fn round(x: f32) -> u32 {
     if x.is_nan() { bits | 0x0040_0000 } else { rounded }
 }
 
-for_each_isa! {
-    /// Words of two rows: `low` in the lower halves, `high` in the upper.
-    fn pair_rows(low: &[f32], high: &[f32], out: &mut [f32]) {
-        for ((low, high), out) in low.iter().zip(high).zip(out) {
-            *out = f32::from_bits(round(*low) >> 16 | round(*high) & 0xffff_0000);
-        }
+/// Words of two rows: `low` in the lower halves, `high` in the upper.
+#[inline(always)]
+fn pair_rows(low: &[f32], high: &[f32], out: &mut [f32]) {
+    for ((low, high), out) in low.iter().zip(high).zip(out) {
+        *out = f32::from_bits(round(*low) >> 16 | round(*high) & 0xffff_0000);
     }
 }
 
-for_each_isa! {
-    /// Words of a last row without a partner.
-    fn pair_last_row(low: &[f32], out: &mut [f32]) {
-        for (low, out) in low.iter().zip(out) {
-            *out = f32::from_bits(round(*low) >> 16);
-        }
+/// Words of a last row without a partner.
+#[inline(always)]
+fn pair_last_row(low: &[f32], out: &mut [f32]) {
+    for (low, out) in low.iter().zip(out) {
+        *out = f32::from_bits(round(*low) >> 16);
     }
 }
 
