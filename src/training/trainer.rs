@@ -3,7 +3,7 @@
 //! The loop is the one place in training that reads the clock and writes files (through [`ModelDir`] and [`RunLog`]). It
 //! says what happens as [`Event`]s and knows nothing of screens. All that decides the next step is in [`Progress`], the
 //! weights and the moments, so a run continued from a checkpoint makes the steps that the uninterrupted run would make.
-//! The clock has a say in one place only ([`timing`]): between two steps of a run by minutes it may add a milestone.
+//! The clock has a say in one place only (`timing.rs`): between two steps of a run by minutes it may add a milestone.
 
 mod timing;
 
