@@ -27,10 +27,21 @@ impl Desk {
 
     /// `siskin train` of a very small model into `out`, with checkpoints at every step.
     fn train(&self, out: &str, n_steps: u32, more: &[&str]) -> Command {
+        self.train_until(out, ["--steps", &n_steps.to_string()], more)
+    }
+
+    /// The same for so many minutes, some seconds; patience does not end it.
+    fn train_by_the_clock(&self, out: &str, minutes: &str, more: &[&str]) -> Command {
+        let mut command = self.train_until(out, ["--minutes", minutes], more);
+        command.args(["--patience", "1000"]);
+        command
+    }
+
+    fn train_until(&self, out: &str, end: [&str; 2], more: &[&str]) -> Command {
         let mut command = self.siskin();
         command.args(["train", "--layers", "2", "--width", "32", "--heads", "2", "--ffn", "64", "--vocab", "300"]);
         command.args(["--context", "32", "--batch", "8", "--lr", "0.01", "--save-every", "0", "--seed", "3"]);
-        command.args(["--steps", &n_steps.to_string()]).args(more).arg("--out").arg(self.path(out));
+        command.args(end).args(more).arg("--out").arg(self.path(out));
         command.arg(self.path("text.txt"));
         command
     }
@@ -39,6 +50,16 @@ impl Desk {
         let mut command = self.siskin();
         command.args(["train", "--resume"]).arg(self.path(out));
         command
+    }
+
+    fn repeat(&self, run: &str, out: &str, more: &[&str]) -> Command {
+        let mut command = self.siskin();
+        command.args(["train", "--repeat"]).arg(self.path(run)).arg("--out").arg(self.path(out)).args(more);
+        command
+    }
+
+    fn run_json(&self, out: &str) -> serde_json::Value {
+        serde_json::from_slice(&fs::read(self.path(out).join("run.json")).unwrap()).unwrap()
     }
 
     fn siskin(&self) -> Command {
@@ -59,7 +80,9 @@ impl Desk {
         let log = fs::read_to_string(self.path(out).join("train.jsonl")).unwrap();
         let steps = log.lines().map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
-            (line["step"].as_u64().unwrap(), format!("{} {} {}", line["kind"], line["loss"], line["lr"]))
+            let told =
+                ["kind", "loss", "bits_per_byte", "lr", "grad_norm", "fraction_done", "n_tokens_seen", "is_best"];
+            (line["step"].as_u64().unwrap(), told.map(|key| line[key].to_string()).join(" "))
         });
         (self.weights(out), state[header..].to_vec(), steps.collect())
     }
@@ -174,6 +197,101 @@ fn kill_and_resume(more: &[&str]) {
     assert!(child.wait().unwrap().success());
     assert!(n_killed >= 1, "the run was over before it could be killed");
     assert_eq!(desk.essence("killed"), desk.essence("straight"));
+}
+
+#[test]
+fn a_run_by_the_clock_can_be_repeated_byte_for_byte_by_any_number_of_threads() {
+    let desk = Desk::new();
+    // Everything that follows the progress of a run, and steps that change their cost.
+    let levers = ["--grow-batch", "on", "--short-contexts", "on", "--average", "0.3", "--dropout", "0.1"];
+    succeed(desk.train_by_the_clock("first", "0.05", &levers));
+    let words = succeed(desk.repeat("first", "again", &["--threads", "1"]));
+    assert!(!words.contains("may differ"), "{words}");
+    assert_eq!(desk.essence("again"), desk.essence("first"));
+    // A repeated run can be repeated in its turn; the text is read again where the cache has lost it.
+    fs::remove_dir_all(desk.path("cache")).unwrap();
+    succeed(desk.repeat("again", "third", &["--threads", "2", "--quiet"]));
+    assert_eq!(desk.essence("third"), desk.essence("first"));
+    let run = desk.run_json("first");
+    assert!(run["settings"]["milestones"].as_array().is_some_and(|m| !m.is_empty()), "{run}");
+    assert_eq!(desk.run_json("third")["settings"], run["settings"]);
+    assert_eq!(desk.run_json("third")["bits_per_byte"], run["bits_per_byte"]);
+}
+
+#[test]
+fn a_run_by_the_clock_that_was_killed_and_resumed_can_be_repeated_and_so_can_a_run_by_steps() {
+    let desk = Desk::new();
+    let mut child = desk.train_by_the_clock("killed", "0.08", &[]).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(&desk.path("killed/resume/state.safetensors"), &mut child);
+    let mut n_killed = 0;
+    for delay_ms in [250, 400, 30] {
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        n_killed += 1;
+        child = desk.resume("killed").stderr(Stdio::null()).spawn().unwrap();
+    }
+    assert!(child.wait().unwrap().success());
+    assert!(n_killed >= 1, "the run was over before it could be killed");
+    succeed(desk.repeat("killed", "again", &[]));
+    assert_eq!(desk.essence("again"), desk.essence("killed"));
+
+    succeed(desk.train("steps", 20, &[]));
+    succeed(desk.repeat("steps", "steps-again", &[]));
+    assert_eq!(desk.essence("steps-again"), desk.essence("steps"));
+}
+
+#[test]
+fn a_run_that_cannot_be_repeated_is_refused_and_another_machine_is_said() {
+    let desk = Desk::new();
+    succeed(desk.train("run", 5, &[]));
+    let path = desk.path("run/run.json");
+    let original = fs::read_to_string(&path).unwrap();
+    let with = |key: &str, value: serde_json::Value| {
+        let mut run: serde_json::Value = serde_json::from_str(&original).unwrap();
+        run[key] = value;
+        fs::write(&path, run.to_string()).unwrap();
+        let output = desk.repeat("run", "repeated", &[]).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, words) = with("finished", false.into());
+    assert!(code == Some(1) && words.contains("--resume"), "{words}");
+    let (code, words) = with("tokenizer_hash", "00".into());
+    assert!(code == Some(1) && words.contains("tokenizer.json"), "{words}");
+    let mut settings: serde_json::Value = serde_json::from_str(&original).unwrap();
+    settings["settings"]["length"] = serde_json::json!({"minutes": 1.0});
+    let (code, words) = with("settings", settings["settings"].take());
+    assert!(code == Some(1) && words.contains("no milestones"), "{words}");
+    assert!(!desk.path("repeated").exists());
+    let (code, words) = with("instruction_set", "another".into());
+    assert!(code == Some(0) && words.contains("may differ") && words.contains("another"), "{words}");
+
+    fs::write(&path, &original).unwrap();
+    fs::remove_dir_all(desk.path("cache")).unwrap();
+    fs::write(desk.path("text.txt"), text(121)).unwrap();
+    let output = desk.repeat("run", "changed", &[]).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && words.contains("has changed"), "{words}");
+    fs::remove_file(desk.path("text.txt")).unwrap();
+    for (run, missing) in [("run", "text.txt"), ("nowhere", "nowhere")] {
+        let output = desk.repeat(run, "missing", &[]).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && words.contains(missing), "{words}");
+    }
+    for choice in [
+        ["--seed", "1"],
+        ["--width", "64"],
+        ["--dropout", "0"],
+        ["--precision", "f32"],
+        ["--steps", "3"],
+        ["--resume", "run"],
+    ] {
+        let code = desk.repeat("run", "chosen", &choice).output().unwrap().status.code();
+        assert_eq!(code, Some(2), "{choice:?}");
+    }
 }
 
 #[test]

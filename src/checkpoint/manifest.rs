@@ -23,7 +23,8 @@ pub struct Manifest {
     pub config: Config,
     /// Trainable weights.
     pub n_params: u64,
-    /// The training settings: batch, rates, schedule, patience.
+    /// The training settings: batch, rates, schedule, patience. Of a finished run by minutes also its milestones, so that
+    /// these settings make the same run again.
     pub settings: Value,
     /// The seed of weights, batches and samples.
     pub seed: u64,
@@ -39,6 +40,8 @@ pub struct Manifest {
     pub n_steps: u64,
     /// Training tokens seen, repeats included.
     pub n_tokens_seen: u64,
+    /// Times that the run went back to a checkpoint because the loss was no longer a number.
+    pub n_rollbacks: u32,
     /// Held-out bits per byte of the saved weights.
     pub bits_per_byte: Option<f64>,
     /// Standard error of `bits_per_byte`.
@@ -95,6 +98,7 @@ impl Default for Manifest {
             wall_s: 0.0,
             n_steps: 0,
             n_tokens_seen: 0,
+            n_rollbacks: 0,
             bits_per_byte: None,
             bits_per_byte_error: None,
             baselines: BTreeMap::new(),

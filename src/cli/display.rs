@@ -122,6 +122,7 @@ const BAR_LENGTH: u64 = 10_000;
 #[derive(Debug, Clone, Default)]
 struct Figures {
     n_steps: Option<u64>,
+    minutes: Option<f64>,
     step: u64,
     fraction_done: f64,
     elapsed_s: f64,
@@ -151,8 +152,11 @@ impl Figures {
         }
     }
 
-    /// Seconds until the end if the rest goes as the run so far; the same formula serves a run by steps and by the clock.
+    /// Seconds until the end: what is left of the minutes, or if the rest goes as the run so far.
     fn left_s(&self) -> Option<f64> {
+        if let Some(minutes) = self.minutes {
+            return Some((60.0 * minutes - self.elapsed_s).max(0.0));
+        }
         let is_known = self.fraction_done > 0.0 && self.elapsed_s > 0.0;
         is_known.then(|| self.elapsed_s * (1.0 - self.fraction_done) / self.fraction_done)
     }
@@ -281,7 +285,7 @@ impl<W: Write> Plain<W> {
     fn progress(&mut self, event: &Event<'_>) {
         match event {
             Event::Started { n_params, n_train_tokens, n_steps, minutes, first_step } => {
-                self.figures.n_steps = *n_steps;
+                (self.figures.n_steps, self.figures.minutes) = (*n_steps, *minutes);
                 self.say(&start_line(*n_params, *n_train_tokens, *n_steps, *minutes, *first_step));
             }
             Event::Step(record) => {
@@ -355,7 +359,7 @@ impl Observer for Live {
     fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Started { n_params, n_train_tokens, n_steps, minutes, first_step } => {
-                self.figures.n_steps = *n_steps;
+                (self.figures.n_steps, self.figures.minutes) = (*n_steps, *minutes);
                 self.bar.println(start_line(*n_params, *n_train_tokens, *n_steps, *minutes, *first_step));
                 self.bar.tick();
             }

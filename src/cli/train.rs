@@ -11,11 +11,12 @@ use crate::model::Preset;
 use crate::tokenizer::{Tokenizer, vocab_size_for};
 use crate::training::plan::{Wishes, plan};
 use crate::training::precision::PrecisionChoice;
-use crate::training::run::Run;
+use crate::training::run::{Repeat, Run};
 use crate::training::settings::Length;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Learn from your text: files and folders in, a model under runs/ out
 #[derive(Args, Debug)]
@@ -26,16 +27,23 @@ use std::path::{Path, PathBuf};
   siskin train diary.txt --minutes 10     more time, usually a better model
   siskin train chats.jsonl --preset small --steps 5000
   siskin train --resume my-texts          go on after Ctrl-C, a crash or a power cut
+  siskin train --repeat my-texts          the same model once more, byte for byte
 
 Ctrl-C finishes the step, saves, and prints the command that resumes."
 )]
 pub(super) struct TrainArgs {
     /// Files or folders of .txt, .md or .jsonl (also as .gz or .zst), or - for standard input
-    #[arg(value_name = "PATH", required_unless_present = "resume")]
+    #[arg(value_name = "PATH", required_unless_present_any = ["resume", "repeat"])]
     paths: Vec<PathBuf>,
     /// Continue this run (a name under runs/, or a directory)
     #[arg(long, value_name = "NAME", conflicts_with_all = ["paths", "out", "preset", "steps", "minutes", "seed"])]
     resume: Option<String>,
+    /// Train a finished run once more in a new directory: same text, choices and schedule, so the same bytes
+    #[arg(long, value_name = "RUN", conflicts_with_all = [
+        "paths", "resume", "preset", "ShapeArgs", "batch", "accumulate", "precision", "steps", "minutes", "patience",
+        "save_every", "seed", "RecipeArgs",
+    ])]
+    repeat: Option<String>,
     /// Size of the model; chosen by the size of the text and the minutes if not given: nano 1M, tiny 3M, small 10M, base 30M weights
     #[arg(long, value_parser = preset_parser())]
     preset: Option<Preset>,
@@ -50,10 +58,10 @@ pub(super) struct TrainArgs {
     /// What matrix products multiply; `auto` takes the faster one on this machine
     #[arg(long, value_parser = precision_parser(), default_value = "auto")]
     precision: PrecisionChoice,
-    /// Train for so many steps; the result is then a function of the seed
+    /// Train for so many steps; the seed then decides the result (else also the clock does: see --repeat)
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
     steps: Option<u64>,
-    /// Train for so many minutes
+    /// End after so many minutes, reading the text and the last evaluation included
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
     /// Stop after so many evaluations (of 25) without a better one
@@ -80,10 +88,12 @@ pub(super) struct TrainArgs {
 
 /// Runs the command.
 pub(super) fn run(args: TrainArgs) -> Result<Exit> {
+    let began = Instant::now();
     let show = if args.quiet { display::Show::Notices } else { display::Show::Progress };
-    let run = match &args.resume {
-        Some(name) => resume(name)?,
-        None => begin(&args, show)?,
+    let run = match (&args.resume, &args.repeat) {
+        (Some(name), _) => resume(name)?,
+        (None, Some(name)) => repeat(name, &args, show)?,
+        (None, None) => begin(&args, show)?,
     };
     // Only now: until here nothing is lost when Ctrl-C simply ends the process.
     let stop = ctrl_c_flag()?;
@@ -91,7 +101,7 @@ pub(super) fn run(args: TrainArgs) -> Result<Exit> {
     let n_threads = n_threads(args.threads);
     let mut sample = sampler(run.manifest.config.clone(), run.tokenizer().clone(), run.manifest.seed, n_threads);
     let mut observer = display::observer(show);
-    let report = run.train(n_threads, &mut *observer, &stop, &mut sample)?;
+    let report = run.train(began, n_threads, &mut *observer, &stop, &mut sample)?;
     drop(observer);
     Ok(conclude(&report, &dir, &name, show))
 }
@@ -99,6 +109,20 @@ pub(super) fn run(args: TrainArgs) -> Result<Exit> {
 fn resume(name: &str) -> Result<Run> {
     let path = checkpoint::resolve_resume(Some(name), Path::new(RUNS))?;
     Run::resume(&path, &cache_dir()?, prepare_again)
+}
+
+fn repeat(name: &str, args: &TrainArgs, show: display::Show) -> Result<Run> {
+    let path = checkpoint::resolve(Some(name), Path::new(RUNS))?;
+    let repeat = Repeat::of(&path, &cache_dir()?, prepare_again)?;
+    for difference in repeat.differences(&Cpu::new(n_threads(args.threads))) {
+        display::notice(&format!("the bytes may differ from those of {}: {difference}", path.display()));
+    }
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => checkpoint::new_run_dir(Path::new(RUNS), repeat.name())?,
+    };
+    display::say(show, &format!("repeating     {}\ndirectory     {}\n", path.display(), out.display()));
+    repeat.begin(&out)
 }
 
 /// Reads the text of a run anew where the cache has lost it; it must still be the same text.

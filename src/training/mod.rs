@@ -1,7 +1,7 @@
 //! Learning: the network's forward and backward passes, the optimizer and its schedule, the loop, and what it reports.
 //!
-//! Read in this order: [`network`] (the arithmetic), [`optimizer`], [`schedule`] and [`recipe`], [`trainer`] (the loop),
-//! [`evaluate`] and [`baselines`] (how good it is), [`plan`] (what a corpus deserves), then the reports.
+//! Read in this order: [`network`] (the arithmetic), [`optimizer`], [`pace`], [`schedule`] and [`recipe`], [`trainer`] (the
+//! loop), [`evaluate`] and [`baselines`] (how good it is), [`plan`] (what a corpus deserves), then the reports.
 //! [`overlap`] tells how much of what a finished model writes is copied.
 
 mod activations;
@@ -13,6 +13,7 @@ pub mod network;
 pub mod observer;
 pub mod optimizer;
 pub mod overlap;
+pub mod pace;
 pub mod plan;
 pub mod plot;
 pub mod precision;

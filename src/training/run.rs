@@ -1,7 +1,8 @@
 //! A whole run, from prepared text to a finished model directory: what lies around the training loop.
 //!
 //! [`Run::begin`] makes the directory and describes it before the first step, so that a run killed at any moment can be
-//! resumed; [`Run::resume`] finds everything there again; [`Run::train`] runs the loop and writes the reports.
+//! resumed; [`Run::resume`] finds everything there again; [`Repeat`] begins what another run was; [`Run::train`] runs the
+//! loop and writes the reports.
 
 use super::baselines;
 use super::card::{CardInputs, Sample, model_card};
@@ -11,20 +12,28 @@ use super::overlap;
 use super::plan::Plan;
 use super::plot::loss_svg;
 use super::run_log;
-use super::settings::Settings;
+use super::settings::{Length, Settings};
 use super::text::{head_bytes, tail_bytes, text_bytes};
 use super::trainer::{Ending, Outcome, Text, Trainer};
 use crate::checkpoint::{Manifest, ModelDir, Verbatim, write_atomic};
 use crate::data::{CorpusReport, Prepared, open_prepared};
 use crate::kernels::Cpu;
 use crate::kernels::cpu::cpu_name;
+use crate::model::Config;
 use crate::tokenizer::Tokenizer;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// Prompts of the samples in the model card; nothing, so that the model begins as its documents do.
 const N_CARD_SAMPLES: usize = 3;
+
+/// Tokens of each text from which the time of whole texts is told.
+const N_REHEARSED_TOKENS: usize = 8;
+
+/// Reports may take so much of the minutes of a run before it ends late because of them.
+const MAX_REPORTS_SHARE: f64 = 0.25;
 
 /// A run that is ready to be trained.
 pub struct Run {
@@ -36,6 +45,100 @@ pub struct Run {
     text: Prepared,
     settings: Settings,
     is_resumed: bool,
+}
+
+/// The text of a run, found again.
+type Found = Result<Prepared>;
+
+/// All that `run.json` and the files beside it tell of a run.
+struct Recorded {
+    manifest: Manifest,
+    report: CorpusReport,
+    tokenizer: Tokenizer,
+    text: Prepared,
+    settings: Settings,
+}
+
+impl Recorded {
+    fn read(
+        dir: &ModelDir,
+        cache: &Path,
+        prepare: impl FnOnce(&CorpusReport, &Tokenizer) -> Found,
+    ) -> Result<Recorded> {
+        let path = &dir.path;
+        let manifest = dir.manifest()?.with_context(|| {
+            format!("{} has no run.json: it was not trained here, so it cannot be resumed or repeated", path.display())
+        })?;
+        let tokenizer = dir.tokenizer()?;
+        let broken = || format!("reading {}", path.join("run.json").display());
+        let report: CorpusReport = serde_json::from_value(manifest.corpus.clone()).with_context(broken)?;
+        let settings: Settings = serde_json::from_value(manifest.settings.clone()).with_context(broken)?;
+        let text = match open_prepared(&report, &tokenizer, cache) {
+            Ok(text) => text,
+            Err(_) => prepare(&report, &tokenizer)?,
+        };
+        Ok(Recorded { manifest, report, tokenizer, text, settings })
+    }
+}
+
+/// A finished run that is to be made once more, as it was: same text, tokenizer, shape, settings and milestones.
+pub struct Repeat(Recorded);
+
+impl Repeat {
+    /// Reads the run in `path`. `prepare` is asked for the text only where the cache at `cache` no longer has it.
+    pub fn of(path: &Path, cache: &Path, prepare: impl FnOnce(&CorpusReport, &Tokenizer) -> Found) -> Result<Repeat> {
+        let dir = ModelDir::open(path)?;
+        let recorded = Recorded::read(&dir, cache, prepare)?;
+        let (manifest, settings) = (&recorded.manifest, &recorded.settings);
+        ensure!(
+            manifest.finished,
+            "{} has not come to its end, so there is nothing to repeat yet: go on with `siskin train --resume {}`",
+            path.display(),
+            dir.typed_name()
+        );
+        ensure!(
+            hex(&recorded.tokenizer.hash()) == manifest.tokenizer_hash,
+            "{} is not the tokenizer that the run was made with: put the old file back",
+            path.join("tokenizer.json").display()
+        );
+        ensure!(
+            !matches!(settings.length, Length::Minutes(_)) || !settings.milestones.is_empty(),
+            "{} has no milestones: the run was made by an older siskin, which followed the clock, and cannot be repeated",
+            path.join("run.json").display()
+        );
+        Ok(Repeat(recorded))
+    }
+
+    /// The name of the run that is repeated.
+    pub fn name(&self) -> &str {
+        &self.0.manifest.name
+    }
+
+    /// Why the bytes of the repeated run will differ on `cpu`, or may; empty where they will be the same.
+    pub fn differences(&self, cpu: &Cpu) -> Vec<String> {
+        let Recorded { manifest: m, settings, .. } = &self.0;
+        let mut found = Vec::new();
+        let (here, version) = (cpu.isa.name(), env!("CARGO_PKG_VERSION"));
+        if m.instruction_set != here {
+            found.push(format!("it was made with {}, and this machine computes with {here}", m.instruction_set));
+        }
+        if !settings.precision.is_available(cpu.isa) {
+            found.push(format!("its matrix products are in {}, which {here} cannot do", settings.precision.name()));
+        }
+        if m.siskin_version != version {
+            found.push(format!("it was made by siskin {}, and this is {version}", m.siskin_version));
+        }
+        if m.n_rollbacks > 0 {
+            found.push("it went back to a checkpoint after a step that failed, and the clock chose which".to_owned());
+        }
+        found
+    }
+
+    /// Creates a model directory for the run at `path` and writes all that describes it.
+    pub fn begin(self, path: &Path) -> Result<Run> {
+        let Recorded { manifest, report, tokenizer, text, settings } = self.0;
+        Run::describe(path, manifest.config, settings, &report, tokenizer, text)
+    }
 }
 
 /// What a person is told at the end.
@@ -61,6 +164,17 @@ pub trait Writer {
 impl Run {
     /// Creates a model directory for `plan` at `path` and writes all that describes it.
     pub fn begin(path: &Path, plan: Plan, report: &CorpusReport, tokenizer: Tokenizer, text: Prepared) -> Result<Run> {
+        Run::describe(path, plan.config, plan.settings, report, tokenizer, text)
+    }
+
+    fn describe(
+        path: &Path,
+        config: Config,
+        settings: Settings,
+        report: &CorpusReport,
+        tokenizer: Tokenizer,
+        text: Prepared,
+    ) -> Result<Run> {
         ensure!(
             !path.join("run.json").exists() && !path.join("model.safetensors").exists(),
             "{} already holds a model: choose another directory, or continue it with `siskin train --resume {}`",
@@ -73,37 +187,23 @@ impl Run {
             name: dir.name(),
             corpus: serde_json::to_value(report)?,
             tokenizer_hash: hex(&tokenizer.hash()),
-            n_params: plan.config.n_params() as u64,
-            settings: serde_json::to_value(&plan.settings)?,
-            seed: plan.settings.seed,
+            n_params: config.n_params() as u64,
+            settings: serde_json::to_value(&settings)?,
+            seed: settings.seed,
             cpu: cpu_name(),
             trained_on_messages: report.has_messages,
-            config: plan.config.clone(),
+            config: config.clone(),
             ..Manifest::default()
         };
-        dir.write_description(&plan.config, &tokenizer)?;
+        dir.write_description(&config, &tokenizer)?;
         dir.write_manifest(&manifest)?;
-        Ok(Run { dir, manifest, tokenizer, text, settings: plan.settings, is_resumed: false })
+        Ok(Run { dir, manifest, tokenizer, text, settings, is_resumed: false })
     }
 
     /// Opens the run in `path`. `prepare` is asked for the text only where the cache at `cache` no longer has it.
-    pub fn resume(
-        path: &Path,
-        cache: &Path,
-        prepare: impl FnOnce(&CorpusReport, &Tokenizer) -> Result<Prepared>,
-    ) -> Result<Run> {
+    pub fn resume(path: &Path, cache: &Path, prepare: impl FnOnce(&CorpusReport, &Tokenizer) -> Found) -> Result<Run> {
         let dir = ModelDir::create(path)?;
-        let manifest = dir.manifest()?.with_context(|| {
-            format!("{} has no run.json: it was not trained here, so it cannot be resumed", path.display())
-        })?;
-        let tokenizer = dir.tokenizer()?;
-        let broken = || format!("reading {}", path.join("run.json").display());
-        let report: CorpusReport = serde_json::from_value(manifest.corpus.clone()).with_context(broken)?;
-        let settings: Settings = serde_json::from_value(manifest.settings.clone()).with_context(broken)?;
-        let text = match open_prepared(&report, &tokenizer, cache) {
-            Ok(text) => text,
-            Err(_) => prepare(&report, &tokenizer)?,
-        };
+        let Recorded { manifest, tokenizer, text, settings, .. } = Recorded::read(&dir, cache, prepare)?;
         Ok(Run { dir, manifest, tokenizer, text, settings, is_resumed: true })
     }
 
@@ -112,9 +212,10 @@ impl Run {
         &self.tokenizer
     }
 
-    /// Trains to the end, or until `stop`, and writes the reports into the model directory.
+    /// Trains to the end, or until `stop`, and writes the reports into the model directory. Minutes count from `began`.
     pub fn train(
         mut self,
+        began: Instant,
         n_threads: usize,
         observer: &mut dyn Observer,
         stop: &AtomicBool,
@@ -130,10 +231,19 @@ impl Run {
             // Killed before its first checkpoint: the seed makes the same beginning again.
             Trainer::new(&cpu, &config, settings, text, &self.dir)?
         };
+        // Where the clock decides, all that can come before the training does: what is over need not be guessed.
+        let (mut baselines, mut reports_s) = (vec![], 0.0);
+        if self.settings.is_by_clock() && !stop.load(Ordering::Relaxed) {
+            baselines = self.baselines();
+            reports_s = self.rehearse(trainer.weights(), writer)?;
+        }
+        let trainer = trainer.timed_by(|| began.elapsed().as_secs_f64(), reports_s);
         let outcome = trainer.run(observer, stop, &mut |weights| writer.sample(weights))?;
         let is_over = outcome.ending != Ending::Interrupted;
-        let baselines = if is_over { self.baselines() } else { vec![] };
-        self.complete_manifest(&outcome, &baselines, &cpu);
+        if is_over && baselines.is_empty() {
+            baselines = self.baselines();
+        }
+        self.complete_manifest(&outcome, &baselines, &cpu)?;
         self.manifest.verbatim = is_over.then(|| self.verbatim(observer, writer)).flatten();
         self.dir.write_manifest(&self.manifest)?;
         self.write_plot(&baselines)?;
@@ -141,6 +251,29 @@ impl Run {
             self.write_card(&baselines, writer)?;
         }
         Ok(RunReport { outcome, baselines, verbatim: self.manifest.verbatim })
+    }
+
+    /// Seconds that the reports will take after the training, found by making a small part of them: they are to be over
+    /// when the minutes are. Never more than a share of the minutes, since a model that learned nothing needs no report.
+    fn rehearse(&self, weights: &[f32], writer: &mut dyn Writer) -> Result<f64> {
+        let mut seconds = |n_texts, n_tokens| -> Result<(f64, Vec<Vec<u32>>)> {
+            let began = Instant::now();
+            let texts = writer.texts(weights, n_texts, n_tokens)?;
+            Ok((began.elapsed().as_secs_f64(), texts))
+        };
+        let (few_s, _) = seconds(overlap::N_TEXTS, 1)?;
+        let (more_s, texts) = seconds(overlap::N_TEXTS, 1 + N_REHEARSED_TOKENS)?;
+        let per_token_s = (more_s - few_s).max(0.0) / N_REHEARSED_TOKENS as f64;
+        let writing_s = few_s + per_token_s * overlap::N_TEXT_TOKENS as f64;
+        // The held-out text stands for the training text, of which it is some twentieth.
+        let (n_train, n_valid) = (self.text.train.len(), self.text.valid.len());
+        let began = Instant::now();
+        overlap::measure(&self.text.valid, &self.text.valid, &self.tokenizer, &texts);
+        let searching_s = began.elapsed().as_secs_f64() * n_train as f64 / n_valid.max(1) as f64;
+        // A sample is one text of half the length, alone; the card's take about as long together as the texts in step.
+        let reports_s = 2.0 * writing_s + if n_valid > 0 { searching_s } else { 0.0 };
+        let Length::Minutes(minutes) = self.settings.length else { return Ok(reports_s) };
+        Ok(reports_s.min(60.0 * minutes * MAX_REPORTS_SHARE))
     }
 
     /// How much the finished model copies. Where that cannot be measured the model stands all the same, and it is said.
@@ -157,8 +290,14 @@ impl Run {
         measured.ok()
     }
 
-    fn complete_manifest(&mut self, outcome: &Outcome, baselines: &[(String, f64)], cpu: &Cpu) {
+    fn complete_manifest(&mut self, outcome: &Outcome, baselines: &[(String, f64)], cpu: &Cpu) -> Result<()> {
+        let is_over = outcome.ending != Ending::Interrupted;
+        if is_over && matches!(self.settings.length, Length::Minutes(_)) {
+            self.settings.milestones.clone_from(&outcome.progress.pace.milestones);
+        }
         let m = &mut self.manifest;
+        m.settings = serde_json::to_value(&self.settings)?;
+        m.n_rollbacks = outcome.progress.n_rollbacks;
         m.instruction_set = cpu.isa.name().to_owned();
         m.n_threads = cpu.n_threads();
         m.wall_s = outcome.progress.elapsed_s;
@@ -167,7 +306,8 @@ impl Run {
         m.bits_per_byte = outcome.evaluation.map(|e| e.bits_per_byte);
         m.bits_per_byte_error = outcome.evaluation.map(|e| e.standard_error);
         m.baselines = baselines.iter().cloned().collect();
-        m.finished = outcome.ending != Ending::Interrupted;
+        m.finished = is_over;
+        Ok(())
     }
 
     /// What xz and a 5-gram make of the same held-out text.

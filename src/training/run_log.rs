@@ -38,9 +38,10 @@ enum OwnedLine {
     Unknown,
 }
 
-/// The one field that every kind of line has.
+/// Where a line of any kind stands.
 #[derive(Deserialize)]
 struct Position {
+    kind: String,
     step: u64,
 }
 
@@ -51,13 +52,12 @@ impl RunLog {
         Ok(RunLog { path: path.into(), file: BufWriter::new(file) })
     }
 
-    /// Continues the log at `path` after step `step`: later lines and torn ones are dropped first, in one atomic rewrite.
-    /// A log that is missing is begun.
-    pub fn open_at(path: &Path, step: u64) -> Result<RunLog> {
+    /// Continues the log at `path` after step `step` and the evaluation of step `evaluated_step`: later lines and torn
+    /// ones are dropped first, in one atomic rewrite. A log that is missing is begun.
+    pub fn open_at(path: &Path, step: u64, evaluated_step: u64) -> Result<RunLog> {
         match File::open(path) {
-            Ok(old) => {
-                keep_until(path, BufReader::new(old), step).with_context(|| format!("rewriting {}", path.display()))?
-            }
+            Ok(old) => keep_until(path, BufReader::new(old), step, evaluated_step)
+                .with_context(|| format!("rewriting {}", path.display()))?,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("opening {}", path.display())),
         }
@@ -76,9 +76,9 @@ impl RunLog {
         self.append(&Line::Eval(record))
     }
 
-    /// Drops the lines after step `step`, as a run does that goes back to an earlier state.
-    pub fn rewind(&mut self, step: u64) -> Result<()> {
-        *self = RunLog::open_at(&self.path, step)?;
+    /// Drops the later lines as [`open_at`](RunLog::open_at) does, for a run that goes back to an earlier state.
+    pub fn rewind(&mut self, step: u64, evaluated_step: u64) -> Result<()> {
+        *self = RunLog::open_at(&self.path, step, evaluated_step)?;
         Ok(())
     }
 
@@ -97,13 +97,15 @@ impl RunLog {
     }
 }
 
-/// Replaces the file at `path` by those of its lines that are whole and not after `step`.
-fn keep_until(path: &Path, mut old: impl BufRead, step: u64) -> Result<()> {
+/// Replaces the file at `path` by those of its lines that are whole and not after `step`, or `evaluated_step` where they
+/// tell of an evaluation: a run may have been killed between a checkpoint and the evaluation of the same step.
+fn keep_until(path: &Path, mut old: impl BufRead, step: u64, evaluated_step: u64) -> Result<()> {
     write_atomic(path, |new| {
         let mut line = Vec::new();
         while old.read_until(b'\n', &mut line)? > 0 {
             let is_whole = line.ends_with(b"\n");
-            let is_before = serde_json::from_slice::<Position>(&line).is_ok_and(|position| position.step <= step);
+            let is_before = serde_json::from_slice::<Position>(&line)
+                .is_ok_and(|at| at.step <= if at.kind == "eval" { evaluated_step } else { step });
             if is_whole && is_before {
                 new.write_all(&line)?;
             }
@@ -203,10 +205,18 @@ mod tests {
     fn opening_at_a_step_drops_what_came_after_it_and_appends() {
         let dir = tempfile::tempdir().unwrap();
         let path = written(dir.path());
-        RunLog::open_at(&path, 2).unwrap().step(&StepRecord { loss: 9.0, ..step(3) }).unwrap();
+        RunLog::open_at(&path, 2, 2).unwrap().step(&StepRecord { loss: 9.0, ..step(3) }).unwrap();
         let (steps, evals) = read(&path).unwrap();
         assert_eq!(steps, [step(1), step(2), StepRecord { loss: 9.0, ..step(3) }]);
         assert_eq!(evals, [eval(2)]);
+    }
+
+    #[test]
+    fn an_evaluation_that_will_be_made_again_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = written(dir.path());
+        RunLog::open_at(&path, 2, 1).unwrap();
+        assert_eq!(read(&path).unwrap(), (vec![step(1), step(2)], vec![]));
     }
 
     #[test]
@@ -217,7 +227,7 @@ mod tests {
         for torn in ["{\"kind\":\"step\",\"st", "\0\0\0\0", "{\"kind\":\"eval\",\"step\":2}", "{\"kind\":\"step\"\n"] {
             std::fs::write(&path, format!("{whole}{torn}")).unwrap();
             assert_eq!(read(&path).unwrap().0.len(), 4, "{torn:?}");
-            RunLog::open_at(&path, 4).unwrap().step(&step(5)).unwrap();
+            RunLog::open_at(&path, 4, 2).unwrap().step(&step(5)).unwrap();
             assert_eq!(read(&path).unwrap().0.len(), 5, "{torn:?}");
         }
     }
@@ -245,7 +255,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("train.jsonl");
         assert!(read(&path).unwrap_err().to_string().contains("train.jsonl"));
-        RunLog::open_at(&path, 7).unwrap().step(&step(8)).unwrap();
+        RunLog::open_at(&path, 7, 7).unwrap().step(&step(8)).unwrap();
         assert_eq!(read(&path).unwrap().0, [step(8)]);
     }
 }

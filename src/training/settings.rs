@@ -1,6 +1,7 @@
 //! What a person (or a preset) decides about a run, apart from the shape of the model.
 
 use super::optimizer::{MuonSettings, OptimizerSettings};
+use super::pace::Milestone;
 use super::recipe::Recipe;
 use super::schedule::Schedule;
 use crate::kernels::gemm::Precision;
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Held-out tokens that an evaluation during the run looks at: enough to tell 1 % apart on most texts.
 const N_EVAL_TOKENS: usize = 16_384;
 
+/// The last evaluation of a run by minutes looks at this many held-out tokens for each one learned from.
+const LAST_EVAL_SHARE: f64 = 0.3;
+
 /// Evaluations over a run, where they cost little beside the training.
 const N_EVALUATIONS: u64 = 25;
 
@@ -20,7 +24,8 @@ const N_EVALUATIONS: u64 = 25;
 pub enum Length {
     /// After so many steps: the result is a function of the seed.
     Steps(u64),
-    /// After so many minutes of training: the schedule follows the clock, so two runs differ a little.
+    /// After so many minutes from the start of the command: the clock sets the pace, so two runs differ a little, unless
+    /// one is given the milestones of the other.
     Minutes(f64),
 }
 
@@ -45,11 +50,15 @@ pub struct Settings {
     pub precision: Precision,
     /// When the run ends.
     pub length: Length,
+    /// The milestones of a run by minutes, to be followed instead of the clock; empty while the clock has yet to set them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub milestones: Vec<Milestone>,
     /// Decides the first weights and the order of the text.
     pub seed: u64,
     /// Evaluations over the run, evenly spread.
     pub n_evaluations: u64,
-    /// Held-out tokens an evaluation during the run looks at; the last one looks at all.
+    /// Held-out tokens an evaluation during the run looks at; for the last one see
+    /// [`last_eval_tokens`](Settings::last_eval_tokens).
     pub n_eval_tokens: usize,
     /// Evaluations without a new best after which the run stops.
     pub patience: u64,
@@ -77,6 +86,7 @@ impl Settings {
             recipe: Recipe::default(),
             precision: Precision::F32,
             length,
+            milestones: vec![],
             seed,
             n_evaluations: N_EVALUATIONS,
             n_eval_tokens: N_EVAL_TOKENS,
@@ -101,6 +111,12 @@ impl Settings {
                 ensure!(m > 0.0 && m.is_finite(), "minutes is {m}, but must be above 0");
             }
         }
+        for pair in self.milestones.windows(2) {
+            let goes_on = pair[0].step <= pair[1].step && pair[0].fraction <= pair[1].fraction;
+            ensure!(goes_on, "the milestones go back after step {}: run.json is not as it was written", pair[0].step);
+        }
+        let is_sound = |m: &Milestone| m.step <= m.end && (0.0..=1.0).contains(&m.fraction);
+        ensure!(self.milestones.iter().all(is_sound), "a milestone ends before it begins: run.json was changed");
         Ok(())
     }
 
@@ -109,6 +125,20 @@ impl Settings {
     pub fn evaluations_in(&self, n_steps: u64, config: &Config) -> u64 {
         let n_affordable = n_steps * self.tokens_per_step(config) * 3 / 20 / self.n_eval_tokens.max(1) as u64;
         n_affordable.clamp(4, self.n_evaluations.max(4))
+    }
+
+    /// Whether the clock has yet to say how many steps the run has.
+    pub fn is_by_clock(&self) -> bool {
+        matches!(self.length, Length::Minutes(_)) && self.milestones.is_empty()
+    }
+
+    /// Held-out tokens that the last evaluation of a run that saw `n_tokens_seen` looks at: all, but in a run by minutes no
+    /// more than take about a tenth of the time of the learning. A function of the run and not of the clock.
+    pub fn last_eval_tokens(&self, n_tokens_seen: u64) -> usize {
+        match self.length {
+            Length::Steps(_) => usize::MAX,
+            Length::Minutes(_) => self.n_eval_tokens.max((n_tokens_seen as f64 * LAST_EVAL_SHARE) as usize),
+        }
     }
 
     /// Tokens that one step learns from.

@@ -3,14 +3,20 @@
 //! The loop is the one place in training that reads the clock and writes files (through [`ModelDir`] and [`RunLog`]). It
 //! says what happens as [`Event`]s and knows nothing of screens. All that decides the next step is in [`Progress`], the
 //! weights and the moments, so a run continued from a checkpoint makes the steps that the uninterrupted run would make.
+//! The clock has a say in one place only (`timing.rs`): between two steps of a run by minutes it may add a milestone.
+
+mod timing;
+
+pub use timing::Costs;
 
 use super::evaluate::{Evaluation, evaluate};
 use super::network::{Batch, Network};
 use super::observer::{EvalRecord, Event, Observer, StepRecord};
 use super::optimizer::Optimizer;
+use super::pace::Pace;
 use super::recipe::StepShape;
 use super::run_log::RunLog;
-use super::settings::{Length, Settings};
+use super::settings::Settings;
 use crate::checkpoint::{ModelDir, ResumeRef, ResumeState};
 use crate::data::loader::{Loader, LoaderState, TokenSource};
 use crate::kernels::Cpu;
@@ -20,7 +26,7 @@ use crate::model::{Config, Layout, initial_weights};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use timing::{Clock, Guide};
 
 /// Roll-backs after which a run gives up.
 const MAX_ROLLBACKS: u32 = 8;
@@ -43,18 +49,24 @@ pub struct Progress {
     pub step: u64,
     /// Tokens learned from, repeats included.
     pub n_tokens_seen: u64,
-    /// Seconds of training, earlier sittings included.
+    /// Seconds of training with all that belongs to it, earlier sittings included; in a run by the clock also those before
+    /// the first step.
     pub elapsed_s: f64,
-    /// Seconds of these spent on evaluations and samples.
-    pub evaluating_s: f64,
+    /// The milestones passed.
+    #[serde(default)]
+    pub pace: Pace,
+    /// What took how long.
+    #[serde(default)]
+    pub costs: Costs,
     /// Factor on the learning rate; halved by each roll-back.
     pub lr_scale: f64,
     /// Roll-backs so far.
     pub n_rollbacks: u32,
     /// Where the loader stands.
     pub loader: LoaderState,
-    /// Evaluations made or passed over.
-    pub n_evaluated: u64,
+    /// The point of the run, from 0 to 1, that has been evaluated.
+    #[serde(default)]
+    pub evaluated: f64,
     /// The step that was evaluated last.
     pub evaluated_step: u64,
     /// Samples written: fifths of the run that have had theirs.
@@ -98,7 +110,8 @@ pub struct Outcome {
     pub ending: Ending,
     /// Where it stood at the end.
     pub progress: Progress,
-    /// The best weights' result on all held-out text; `None` if there is none or the run was interrupted.
+    /// The best weights' result on held-out text ([`Settings::last_eval_tokens`]); `None` if there is no such text or the
+    /// run was interrupted.
     pub evaluation: Option<Evaluation>,
 }
 
@@ -128,6 +141,12 @@ pub struct Trainer<'a> {
     log: RunLog,
     ids: Vec<u32>,
     targets: Vec<u32>,
+    guide: Guide,
+    clock: Clock<'a>,
+    /// What the clock said when `elapsed_s` was brought up to date.
+    read_at_s: f64,
+    /// Seconds that will be needed when the trainer is done.
+    reports_s: f64,
 }
 
 /// Writes a sample with the weights given.
@@ -155,7 +174,7 @@ impl<'a> Trainer<'a> {
         let state = dir.load_resume(config.n_params())?;
         let progress: Progress = serde_json::from_value(state.progress)
             .with_context(|| format!("reading the progress in {}", dir.path.join("resume").display()))?;
-        let log = RunLog::open_at(&dir.path.join("train.jsonl"), progress.step)?;
+        let log = RunLog::open_at(&dir.path.join("train.jsonl"), progress.step, progress.evaluated_step)?;
         let ResumeState { weights, moment1, moment2, average, .. } = state;
         let snapshot = Snapshot { weights, moment1, moment2, average, progress };
         let mut trainer = Trainer::at(cpu, config, settings, text, dir, snapshot, log)?;
@@ -182,6 +201,10 @@ impl<'a> Trainer<'a> {
             Loader::new(text.train, config.block_size, settings.recipe.order, settings.seed, snapshot.progress.loader)?;
         let precision = available_precision(cpu, &settings);
         let mut trainer = Trainer {
+            guide: Guide::new(&settings, config, snapshot.progress.costs.step_s),
+            clock: timing::since_now(),
+            read_at_s: 0.0,
+            reports_s: 0.0,
             network: Network::new(config, &snapshot.weights, n_rows).with_precision(precision),
             optimizer: Optimizer::new(settings.optimizer, &Layout::new(config)),
             progress: snapshot.progress.clone(),
@@ -202,35 +225,52 @@ impl<'a> Trainer<'a> {
         Ok(trainer)
     }
 
+    /// The weights as they stand.
+    pub fn weights(&self) -> &[f32] {
+        &self.network.weights
+    }
+
     /// Steps until the run is complete, `stop` is set, or patience ends. `sample` is called now and then.
     pub fn run(mut self, observer: &mut dyn Observer, stop: &AtomicBool, sample: &mut SampleWriter) -> Result<Outcome> {
+        let mut saved_s = self.read_clock();
         self.announce(observer);
-        let mut last_save = Instant::now();
         let ending = loop {
+            // Before all else, since a run may be resumed from a checkpoint between a step and its evaluation.
+            if self.evaluation_is_due() {
+                self.evaluate(observer, sample)?;
+            }
+            if self.progress.n_since_best >= self.settings.patience {
+                break Ending::Patience;
+            }
+            // No milestone goes into the checkpoint of an interruption: the run that goes on from it sets its own here.
+            let is_interrupted = stop.load(Ordering::Relaxed);
+            if !is_interrupted {
+                self.pace();
+            }
             if self.fraction_done() >= 1.0 {
                 break Ending::Complete;
             }
-            if stop.load(Ordering::Relaxed) {
+            if is_interrupted {
                 self.save_interrupted(observer)?;
                 return Ok(Outcome { ending: Ending::Interrupted, progress: self.progress, evaluation: None });
             }
-            let began = Instant::now();
+            let began_s = self.read_clock();
             if !self.step(observer)? {
                 continue;
             }
-            self.progress.elapsed_s += began.elapsed().as_secs_f64();
-            if self.evaluation_is_due() {
-                self.evaluate(observer, sample)?;
-                if self.progress.n_since_best >= self.settings.patience {
-                    break Ending::Patience;
-                }
-            }
-            if last_save.elapsed().as_secs_f64() >= self.settings.save_every_s {
+            if self.progress.elapsed_s - saved_s >= self.settings.save_every_s {
                 self.save(observer)?;
-                last_save = Instant::now();
+                saved_s = self.progress.elapsed_s;
+            } else if self.evaluation_is_due() && self.save_before_evaluating(observer)? {
+                saved_s = self.progress.elapsed_s;
+            }
+            let took_s = self.read_clock() - began_s;
+            if let Guide::Clock(pacer) = &mut self.guide {
+                pacer.step_took(took_s);
             }
         };
         if self.progress.evaluated_step != self.progress.step {
+            self.save_before_evaluating(observer)?;
             self.evaluate(observer, sample)?;
         }
         self.finish(ending, observer)
@@ -243,10 +283,13 @@ impl<'a> Trainer<'a> {
                  from those of an uninterrupted run",
             ));
         }
-        let (n_steps, minutes) = match self.settings.length {
-            Length::Steps(n) => (Some(n), None),
-            Length::Minutes(m) => (None, Some(m)),
-        };
+        if self.begins_late() {
+            observer.event(&Event::Notice(
+                "reading the text took more than half of the minutes, and they are nearly over: the next run over the same \
+                 text finds it in the cache",
+            ));
+        }
+        let (n_steps, minutes) = self.guide.length(&self.settings);
         observer.event(&Event::Started {
             n_params: self.network.weights.len(),
             n_train_tokens: self.text.train.n_tokens() as u64,
@@ -260,10 +303,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn fraction_done(&self) -> f64 {
-        match self.settings.length {
-            Length::Steps(n) => self.progress.step as f64 / n as f64,
-            Length::Minutes(m) => self.progress.elapsed_s / (60.0 * m),
-        }
+        self.progress.pace.fraction(self.progress.step)
     }
 
     /// What the next step learns from.
@@ -275,7 +315,7 @@ impl<'a> Trainer<'a> {
 
     /// One update. False if it failed and the run went back to the last good state.
     fn step(&mut self, observer: &mut dyn Observer) -> Result<bool> {
-        let began = Instant::now();
+        let began_s = self.read_clock();
         let shape = self.step_shape();
         let (loss, n_bytes) = self.gradients(shape);
         let n_batches = shape.n_batches;
@@ -293,7 +333,8 @@ impl<'a> Trainer<'a> {
         self.progress.loader = self.loader.state();
         self.update_average();
         let n_tokens = shape.n_batches * shape.batch * self.network.config().block_size;
-        self.report_step(loss, (n_tokens as u64, n_bytes), lr, grad_norm, began.elapsed().as_secs_f64(), observer)?;
+        let seconds = self.read_clock() - began_s;
+        self.report_step(loss, (n_tokens as u64, n_bytes), lr, grad_norm, seconds, observer)?;
         Ok(true)
     }
 
@@ -352,10 +393,9 @@ impl<'a> Trainer<'a> {
             grad_norm,
             ms: seconds * 1e3,
             tokens_per_s: n_tokens as f64 / seconds,
-            elapsed_s: p.elapsed_s + seconds,
-            fraction_done: 0.0,
+            elapsed_s: p.elapsed_s,
+            fraction_done: p.pace.fraction(p.step),
         };
-        let record = StepRecord { fraction_done: self.fraction_done().min(1.0), ..record };
         self.log.step(&record)?;
         observer.event(&Event::Step(record));
         Ok(())
@@ -386,7 +426,7 @@ impl<'a> Trainer<'a> {
         // The next roll-back must not undo what this one learned about the rate.
         self.snapshot.progress.lr_scale = self.progress.lr_scale;
         self.snapshot.progress.n_rollbacks = self.progress.n_rollbacks;
-        self.log.rewind(self.progress.step)?;
+        self.log.rewind(self.progress.step, self.progress.evaluated_step)?;
         observer.event(&Event::Notice(&format!(
             "the loss was no longer a finite number at step {}: went back to step {} and halved the learning rate to {:.2e}",
             failed.step + 1,
@@ -396,31 +436,16 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Evaluations over the run: a function of the settings, so that a run by steps is the same each time.
-    fn n_evaluations(&self) -> u64 {
-        match self.settings.length {
-            Length::Steps(n) => self.settings.evaluations_in(n, self.network.config()),
-            Length::Minutes(_) => self.settings.n_evaluations,
-        }
-    }
-
     fn evaluation_is_due(&self) -> bool {
-        let is_time = self.fraction_done() * self.n_evaluations() as f64 >= (self.progress.n_evaluated + 1) as f64;
-        // By the clock, evaluations may take a twentieth of it.
-        let is_cheap = match self.settings.length {
-            Length::Steps(_) => true,
-            Length::Minutes(_) => self.progress.evaluating_s * 20.0 <= self.progress.elapsed_s,
-        };
-        is_time && is_cheap
+        let p = &self.progress;
+        p.evaluated_step != p.step && p.pace.evaluation_is_due(p.step, p.evaluated)
     }
 
     fn evaluate(&mut self, observer: &mut dyn Observer, sample: &mut SampleWriter) -> Result<()> {
-        let began = Instant::now();
+        let began_s = self.read_clock();
         self.progress.evaluated_step = self.progress.step;
-        // Where steps are long, several evaluations can fall due at once; one serves for all.
-        self.progress.n_evaluated = (self.fraction_done() * self.n_evaluations() as f64) as u64;
-        let max_windows = self.settings.n_eval_tokens.div_ceil(self.network.config().block_size).max(1);
-        let Some((found, is_average)) = self.judge(max_windows) else { return Ok(()) };
+        self.progress.evaluated = self.progress.pace.evaluation_point(self.progress.step);
+        let Some((found, is_average)) = self.judge(self.settings.n_eval_tokens) else { return Ok(()) };
         let is_best = found.bits_per_byte.is_finite()
             && self.progress.best.as_ref().is_none_or(|best| found.bits_per_byte < best.bits_per_byte);
         let record = EvalRecord {
@@ -449,20 +474,22 @@ impl<'a> Trainer<'a> {
         if is_average {
             self.network.weights.swap_with_slice(&mut self.average);
         }
-        self.progress.evaluating_s += began.elapsed().as_secs_f64();
-        self.progress.elapsed_s += began.elapsed().as_secs_f64();
+        let took_s = self.read_clock() - began_s;
+        // Only some write a sample, so the mean of a few.
+        self.progress.costs.evaluation_s =
+            Some(self.progress.costs.evaluation_s.map_or(took_s, |s| (s + took_s) / 2.0));
         Ok(())
     }
 
     /// Judges the weights and, once there is one, their average. Where the average is the better, it is left in the
     /// network in place of the weights, and the second of the pair is true.
-    fn judge(&mut self, max_windows: usize) -> Option<(Evaluation, bool)> {
-        let found = self.held_out(max_windows)?;
+    fn judge(&mut self, max_tokens: usize) -> Option<(Evaluation, bool)> {
+        let found = self.held_out(max_tokens)?;
         if self.progress.n_averaged < 2 {
             return Some((found, false));
         }
         self.network.weights.swap_with_slice(&mut self.average);
-        let averaged = self.held_out(max_windows)?;
+        let averaged = self.held_out(max_tokens)?;
         if averaged.bits_per_byte < found.bits_per_byte {
             return Some((averaged, true));
         }
@@ -470,9 +497,13 @@ impl<'a> Trainer<'a> {
         Some((found, false))
     }
 
-    fn held_out(&mut self, max_windows: usize) -> Option<Evaluation> {
+    fn held_out(&mut self, max_tokens: usize) -> Option<Evaluation> {
+        let began_s = self.read_clock();
         let Text { valid, token_bytes, .. } = self.text;
-        evaluate(&mut self.network, self.cpu, valid, token_bytes, max_windows, self.ids.len())
+        let max_windows = max_tokens.div_ceil(self.network.config().block_size).max(1);
+        let found = evaluate(&mut self.network, self.cpu, valid, token_bytes, max_windows, self.ids.len())?;
+        self.progress.costs.token_s = Some((self.read_clock() - began_s) / found.n_tokens as f64);
+        Some(found)
     }
 
     fn keep_best(&mut self, record: EvalRecord) -> Result<()> {
@@ -502,6 +533,7 @@ impl<'a> Trainer<'a> {
 
     /// Writes a checkpoint, and keeps the same state in memory for a roll-back.
     fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let began_s = self.read_clock();
         self.snapshot.weights.copy_from_slice(&self.network.weights);
         self.snapshot.moment1.copy_from_slice(&self.optimizer.moment1);
         self.snapshot.moment2.copy_from_slice(&self.optimizer.moment2);
@@ -516,6 +548,9 @@ impl<'a> Trainer<'a> {
             progress: &serde_json::to_value(&self.progress)?,
         })?;
         observer.event(&Event::Saved { step: self.progress.step });
+        let took_s = self.read_clock() - began_s;
+        let save_s = &mut self.progress.costs.save_s;
+        *save_s = if *save_s == 0.0 { took_s } else { (*save_s + took_s) / 2.0 };
         Ok(())
     }
 
@@ -537,7 +572,8 @@ impl<'a> Trainer<'a> {
         }
         self.save(observer)?;
         self.network.weights.copy_from_slice(&self.best_weights);
-        let evaluation = self.held_out(usize::MAX);
+        let evaluation = self.held_out(self.settings.last_eval_tokens(self.progress.n_tokens_seen));
+        self.read_clock();
         observer.event(&Event::Finished);
         Ok(Outcome { ending, progress: self.progress, evaluation })
     }

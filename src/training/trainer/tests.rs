@@ -3,6 +3,8 @@
 use super::*;
 use crate::model::Preset;
 use crate::training::plan::{Wishes, plan};
+use crate::training::settings::Length;
+use std::cell::Cell;
 use tempfile::TempDir;
 
 const VOCAB: usize = 32;
@@ -45,9 +47,55 @@ impl Bench {
         Trainer::new(&self.cpu, &Bench::config(), settings, text, dir).unwrap()
     }
 
-    fn dir(&self) -> ModelDir {
-        ModelDir::create(self.folder.path().join("run")).unwrap()
+    fn resumed<'a>(&'a self, dir: &'a ModelDir, settings: Settings) -> Trainer<'a> {
+        let text = Text { train: &self.train, valid: &self.valid, token_bytes: &self.token_bytes };
+        Trainer::resume(&self.cpu, &Bench::config(), settings, text, dir).unwrap()
     }
+
+    /// A minute of steps that change their cost, and all the rest that follows the progress of a run.
+    fn a_minute() -> Settings {
+        let mut settings = Settings { length: Length::Minutes(1.0), patience: 1000, ..Bench::settings(1) };
+        settings.recipe.average = 0.3;
+        (settings.recipe.grow_batch, settings.recipe.short_contexts) = (true, true);
+        settings
+    }
+
+    fn dir(&self) -> ModelDir {
+        self.dir_of("run")
+    }
+
+    fn dir_of(&self, name: &str) -> ModelDir {
+        ModelDir::create(self.folder.path().join(name)).unwrap()
+    }
+}
+
+/// A clock that stands at `at_s` and goes on by `tick_s` whenever it is read.
+fn clock(at_s: f64, tick_s: f64) -> impl Fn() -> f64 {
+    let now_s = Cell::new(at_s);
+    move || {
+        now_s.set(now_s.get() + tick_s);
+        now_s.get()
+    }
+}
+
+/// Runs until `step` steps are made, and is interrupted then.
+fn run_until(trainer: Trainer, step: u64) -> Outcome {
+    let stop = AtomicBool::new(false);
+    let mut observer = |event: &Event| {
+        if matches!(event, Event::Step(record) if record.step == step) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    trainer.run(&mut observer, &stop, &mut |_| Ok(String::new())).unwrap()
+}
+
+/// What two runs have in common that are the same: the weights that were kept, the milestones, and the log but for times.
+fn essence(dir: &ModelDir, outcome: &Outcome) -> impl PartialEq + std::fmt::Debug + use<> {
+    let (steps, evals) = super::super::run_log::read(&dir.path.join("train.jsonl")).unwrap();
+    let steps: Vec<_> = steps.iter().map(|s| (s.step, s.n_tokens_seen, s.loss, s.lr, s.fraction_done)).collect();
+    let evals: Vec<_> = evals.iter().map(|e| (e.step, e.bits_per_byte, e.is_best, e.is_average)).collect();
+    let weights = std::fs::read(dir.path.join("model.safetensors")).unwrap();
+    (weights, steps, evals, outcome.progress.pace.clone(), outcome.evaluation)
 }
 
 /// A sequence that no rule gives: only memory helps.
@@ -142,4 +190,100 @@ fn where_the_last_steps_only_wander_their_average_is_kept() {
     // What is judged at the end is what was kept.
     let found = averaged.evaluation.unwrap().bits_per_byte;
     assert!((found - best.bits_per_byte).abs() < 0.05 * found, "{found} beside {best:?}");
+}
+
+#[test]
+fn a_run_by_minutes_ends_in_time_with_what_comes_before_and_after_the_training() {
+    let bench = Bench::new(noise(400, 1), noise(300, 2));
+    for (i, (before_s, tick_s, reports_s)) in
+        [(0.0, 0.02, 0.0), (12.0, 0.02, 9.0), (2.0, 0.2, 3.0)].into_iter().enumerate()
+    {
+        let dir = bench.dir_of(&i.to_string());
+        let trainer = bench.trainer(&dir, Bench::a_minute()).timed_by(clock(before_s, tick_s), reports_s);
+        let (outcome, notices) = run(trainer);
+        let ended_s = outcome.progress.elapsed_s + reports_s;
+        assert!((ended_s - 60.0).abs() <= 3.0, "{before_s} s before, ticks of {tick_s} s: ended after {ended_s} s");
+        assert_eq!(outcome.ending, Ending::Complete);
+        assert!(!notices.iter().any(|notice| notice.contains("in the cache")), "{notices:?}");
+        assert_eq!(outcome.progress.pace.fraction(outcome.progress.step), 1.0);
+    }
+}
+
+#[test]
+fn very_much_held_out_text_does_not_end_a_run_by_minutes_early() {
+    // Judging all of it would take far longer than the minute.
+    let bench = Bench::new(noise(400, 1), noise(40_000, 2));
+    let dir = bench.dir();
+    let (outcome, _) = run(bench.trainer(&dir, Bench::a_minute()).timed_by(clock(0.0, 0.5), 0.0));
+    assert!(outcome.progress.step >= 10, "{} steps", outcome.progress.step);
+    assert!((outcome.evaluation.unwrap().n_tokens as u64) < 40_000);
+}
+
+#[test]
+fn a_minute_used_up_by_reading_still_gives_a_model_and_says_why_it_is_poor() {
+    let bench = Bench::new(noise(400, 1), noise(300, 2));
+    let dir = bench.dir();
+    let (outcome, notices) = run(bench.trainer(&dir, Bench::a_minute()).timed_by(clock(80.0, 0.1), 5.0));
+    assert!((1..=3).contains(&outcome.progress.step) && outcome.ending == Ending::Complete);
+    assert!(dir.path.join("model.safetensors").exists());
+    assert!(notices[0].contains("in the cache"), "{notices:?}");
+}
+
+#[test]
+fn with_the_milestones_of_another_run_no_clock_has_a_say() {
+    let bench = Bench::new(noise(400, 1), noise(300, 2));
+    let (first, again) = (bench.dir_of("first"), bench.dir_of("again"));
+    let (outcome, _) = run(bench.trainer(&first, Bench::a_minute()).timed_by(clock(7.0, 0.02), 4.0));
+    let milestones = outcome.progress.pace.milestones.clone();
+    assert!(milestones.len() > 3, "{milestones:?}");
+    let settings = Settings { milestones, save_every_s: 1.0, ..Bench::a_minute() };
+    let (repeated, _) = run(bench.trainer(&again, settings).timed_by(clock(500.0, 30.0), 100.0));
+    assert_eq!(essence(&again, &repeated), essence(&first, &outcome));
+}
+
+#[test]
+fn a_run_by_minutes_that_was_interrupted_at_any_step_is_repeated_by_its_milestones() {
+    let bench = Bench::new(noise(400, 1), noise(300, 2));
+    for step in [1, 2, 3, 4, 11, 12, 13, 30] {
+        let (first, again) = (bench.dir_of(&format!("first-{step}")), bench.dir_of(&format!("again-{step}")));
+        let stopped = run_until(bench.trainer(&first, Bench::a_minute()).timed_by(clock(3.0, 0.16), 2.0), step);
+        assert_eq!((stopped.ending, stopped.progress.step), (Ending::Interrupted, step));
+        // On a machine that is three times as fast by now.
+        let (outcome, _) = run(bench.resumed(&first, Bench::a_minute()).timed_by(clock(3.0, 0.05), 2.0));
+        let ended_s = outcome.progress.elapsed_s + 2.0;
+        assert!((ended_s - 60.0).abs() <= 3.0, "interrupted after {step} steps, ended after {ended_s} s");
+        let settings = Settings { milestones: outcome.progress.pace.milestones.clone(), ..Bench::a_minute() };
+        // The repeated run may be interrupted as well.
+        run_until(bench.trainer(&again, settings.clone()), step + 5);
+        let (repeated, _) = run(bench.resumed(&again, settings));
+        assert_eq!(essence(&again, &repeated), essence(&first, &outcome), "interrupted after {step} steps");
+    }
+}
+
+#[test]
+fn a_checkpoint_from_before_there_were_milestones_goes_on() {
+    let bench = Bench::new(noise(400, 1), noise(300, 2));
+    for (name, settings) in [("steps", Bench::settings(40)), ("minutes", Bench::a_minute())] {
+        let dir = bench.dir_of(name);
+        run_until(bench.trainer(&dir, settings.clone()).timed_by(clock(0.0, 0.04), 0.0), 20);
+        let ResumeState { weights, moment1, moment2, average, mut progress } =
+            dir.load_resume(Bench::config().n_params()).unwrap();
+        let fields = progress.as_object_mut().unwrap();
+        assert!(["pace", "costs", "evaluated"].iter().all(|new| fields.remove(*new).is_some()));
+        fields.extend([("evaluating_s".to_owned(), 0.5.into()), ("n_evaluated".to_owned(), 1.into())]);
+        let old = ResumeRef {
+            weights: &weights,
+            moment1: &moment1,
+            moment2: &moment2,
+            average: &average,
+            progress: &progress,
+        };
+        dir.save_resume(old).unwrap();
+        let (outcome, _) = run(bench.resumed(&dir, settings).timed_by(clock(0.0, 0.04), 0.0));
+        assert!(outcome.ending == Ending::Complete && outcome.progress.step > 20);
+        match name {
+            "steps" => assert_eq!(outcome.progress.step, 40),
+            _ => assert!((outcome.progress.elapsed_s - 60.0).abs() <= 3.0, "{} s", outcome.progress.elapsed_s),
+        }
+    }
 }
