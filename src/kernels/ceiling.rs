@@ -28,7 +28,7 @@ pub fn multiply_adds(cpu: &Cpu, precision: Precision) -> f64 {
         (Isa::Scalar, _) => PORTABLE_LANES,
         (Isa::Avx2(_), _) => 8,
         (Isa::Avx512(_), Precision::F32) => 16,
-        (Isa::Avx512(_), Precision::Bf16) => 32,
+        (Isa::Avx512(_), Precision::Bf16 | Precision::F16) => 32,
     };
     (2 * lanes * N_CHAINS * N_PASSES * n_tasks) as f64
 }
@@ -40,6 +40,12 @@ fn run_chains(isa: Isa, precision: Precision) -> f32 {
             assert!(token.has_bf16(), "bf16 products need AVX-512 BF16");
             // SAFETY: as asserted.
             unsafe { x86::avx512_bf16() }
+        }
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512(token), Precision::F16) => {
+            assert!(token.has_f16(), "f16 products need AVX-512 FP16");
+            // SAFETY: as asserted.
+            unsafe { x86::avx512_f16() }
         }
         // SAFETY: the token proves AVX-512 F.
         #[cfg(target_arch = "x86_64")]
@@ -92,6 +98,19 @@ mod x86 {
             }
         }
         chains.iter().map(|&chain| _mm512_reduce_add_ps(chain)).sum()
+    }
+
+    #[target_feature(enable = "avx512f,avx512fp16")]
+    pub(super) fn avx512_f16() -> f32 {
+        let pairs = black_box(_mm512_castsi512_ph(_mm512_set1_epi16(0x1419))); // 0.001
+        let mut chains = [_mm512_setzero_ph(); N_CHAINS];
+        for _ in 0..N_PASSES {
+            for chain in &mut chains {
+                *chain = _mm512_fmadd_ph(pairs, pairs, *chain);
+            }
+        }
+        let widened = chains.iter().map(|&chain| _mm512_cvtxph_ps(_mm512_castph512_ph256(chain)));
+        widened.map(|chain| _mm512_reduce_add_ps(chain)).sum()
     }
 
     #[target_feature(enable = "avx2,fma")]

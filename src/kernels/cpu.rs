@@ -12,6 +12,7 @@ pub struct Avx2(());
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Avx512 {
     bf16: bool,
+    f16: bool,
 }
 
 impl Avx2 {
@@ -35,7 +36,8 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
         {
-            return Some(Avx512 { bf16: is_x86_feature_detected!("avx512bf16") });
+            let (bf16, f16) = (is_x86_feature_detected!("avx512bf16"), is_x86_feature_detected!("avx512fp16"));
+            return Some(Avx512 { bf16, f16 });
         }
         None
     }
@@ -43,6 +45,11 @@ impl Avx512 {
     /// Whether the CPU also multiplies bf16 (AVX-512 BF16: `vdpbf16ps`).
     pub fn has_bf16(self) -> bool {
         self.bf16
+    }
+
+    /// Whether the CPU also multiplies and adds f16 (AVX-512 FP16: `vfmadd231ph`).
+    pub fn has_f16(self) -> bool {
+        self.f16
     }
 }
 

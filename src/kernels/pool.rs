@@ -1,10 +1,15 @@
 //! A fixed pool of threads for short parallel loops.
 //!
 //! A training step is a few hundred parallel loops of 10 us to 10 ms each. The workers therefore wait by spinning for a
-//! moment before they sleep, so that handing over the next loop costs about a microsecond. Which thread runs which task
-//! is decided by who comes first; tasks must therefore not depend on it, and in this crate they never do.
+//! moment before they sleep, so that handing over the next loop costs about a microsecond.
+//!
+//! Each thread begins with a share of its own, the same stretch of the tasks in every loop: loops go over the rows of a
+//! batch in the same order, so what a thread wrote in one loop it finds in its own cache in the next. A thread that is
+//! done with its share takes from the ends of the others'. So which thread runs which task varies; tasks must not depend
+//! on it, and in this crate they never do.
 
 use std::any::Any;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -21,14 +26,41 @@ struct Shared {
     generation: AtomicU64,
     /// The body of the loop under way. Written by the caller before `generation` changes.
     task: Mutex<Option<*const Task<'static>>>,
-    n_tasks: AtomicUsize,
-    next_task: AtomicUsize,
+    /// The tasks that are left, in one share for each thread.
+    shares: Box<[Share]>,
     /// Workers that have not finished with the loop under way.
     n_busy: AtomicUsize,
     stop: AtomicBool,
     sleep: Mutex<()>,
     wake: Condvar,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// A stretch of tasks, from which the owner takes the first and others the last. On a cache line of its own.
+#[repr(align(64))]
+struct Share(AtomicU64);
+
+impl Share {
+    /// Both ends in one word, so that they change together.
+    fn pack(next: u32, end: u32) -> u64 {
+        (next as u64) << 32 | end as u64
+    }
+
+    fn set(&self, tasks: Range<usize>) {
+        self.0.store(Share::pack(tasks.start as u32, tasks.end as u32), Ordering::Relaxed);
+    }
+
+    fn take(&self, first: bool) -> Option<usize> {
+        let ends = |word: u64| ((word >> 32) as u32, word as u32);
+        let shorter = |word: u64| match ends(word) {
+            (next, end) if next >= end => None,
+            (next, end) if first => Some(Share::pack(next + 1, end)),
+            (next, end) => Some(Share::pack(next, end - 1)),
+        };
+        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, shorter).ok()?;
+        let (next, end) = ends(before);
+        Some(if first { next } else { end - 1 } as usize)
+    }
 }
 
 // SAFETY: the raw pointer in `task` is dereferenced only between the hand-over in `run` and the end of that same call,
@@ -51,8 +83,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             generation: AtomicU64::new(0),
             task: Mutex::new(None),
-            n_tasks: AtomicUsize::new(0),
-            next_task: AtomicUsize::new(0),
+            shares: (0..n_threads.max(1)).map(|_| Share(AtomicU64::new(0))).collect(),
             n_busy: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             sleep: Mutex::new(()),
@@ -60,9 +91,9 @@ impl Pool {
             panic: Mutex::new(None),
         });
         let workers = (1..n_threads)
-            .map(|_| {
+            .map(|thread| {
                 let shared = Arc::clone(&shared);
-                std::thread::spawn(move || shared.work())
+                std::thread::spawn(move || shared.work(thread))
             })
             .collect();
         Pool { shared, workers, caller: Mutex::new(()) }
@@ -88,8 +119,11 @@ impl Pool {
         // return (nor unwind: tasks run under `catch_unwind`) before that.
         let pointer = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(pointer) };
         *lock(&shared.task) = Some(pointer);
-        shared.n_tasks.store(n_tasks, Ordering::Relaxed);
-        shared.next_task.store(0, Ordering::Relaxed);
+        assert!(n_tasks <= u32::MAX as usize, "{n_tasks} tasks in one loop");
+        let n_shares = shared.shares.len();
+        for (thread, share) in shared.shares.iter().enumerate() {
+            share.set(thread * n_tasks / n_shares..(thread + 1) * n_tasks / n_shares);
+        }
         shared.n_busy.store(self.workers.len(), Ordering::Relaxed);
         {
             // Under the lock, so that a worker about to sleep cannot miss the change.
@@ -97,7 +131,7 @@ impl Pool {
             shared.generation.fetch_add(1, Ordering::Release);
         }
         shared.wake.notify_all();
-        shared.take_tasks(task, n_tasks);
+        shared.take_tasks(task, 0);
         let mut n_spins = 0u32;
         while shared.n_busy.load(Ordering::Acquire) > 0 {
             n_spins += 1;
@@ -109,7 +143,7 @@ impl Pool {
     }
 
     /// Splits `len` elements into pieces of `piece` and calls `task(piece index, range)` for each.
-    pub fn for_pieces(&self, len: usize, piece: usize, task: impl Fn(usize, std::ops::Range<usize>) + Sync) {
+    pub fn for_pieces(&self, len: usize, piece: usize, task: impl Fn(usize, Range<usize>) + Sync) {
         self.run(len.div_ceil(piece), |i| task(i, i * piece..((i + 1) * piece).min(len)));
     }
 }
@@ -130,7 +164,7 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    fn work(&self) {
+    fn work(&self, thread: usize) {
         let mut seen = 0;
         loop {
             seen = self.wait_for_change(seen);
@@ -140,7 +174,7 @@ impl Shared {
             let pointer = lock(&self.task).expect("a loop was handed out with its body");
             // SAFETY: `run` keeps the closure alive until this worker has decremented `n_busy`.
             let task = unsafe { &*pointer };
-            self.take_tasks(task, self.n_tasks.load(Ordering::Relaxed));
+            self.take_tasks(task, thread);
             self.n_busy.fetch_sub(1, Ordering::Release);
         }
     }
@@ -163,18 +197,17 @@ impl Shared {
         }
     }
 
-    fn take_tasks(&self, task: &Task, n_tasks: usize) {
+    fn take_tasks(&self, task: &Task, thread: usize) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let i = self.next_task.fetch_add(1, Ordering::Relaxed);
-                if i >= n_tasks {
-                    break;
+            for i in 0..self.shares.len() {
+                let share = &self.shares[(thread + i) % self.shares.len()];
+                while let Some(task_index) = share.take(i == 0) {
+                    task(task_index);
                 }
-                task(i);
             }
         }));
         if let Err(panic) = outcome {
-            self.next_task.store(n_tasks, Ordering::Relaxed);
+            self.shares.iter().for_each(|share| share.set(0..0));
             lock(&self.panic).get_or_insert(panic);
         }
     }

@@ -278,10 +278,11 @@ impl<'a> Trainer<'a> {
 
     fn announce(&self, observer: &mut dyn Observer) {
         if available_precision(self.cpu, &self.settings) != self.settings.precision {
-            observer.event(&Event::Notice(
-                "this run began in bf16, which this CPU cannot multiply: it goes on in f32, so its numbers will differ \
+            observer.event(&Event::Notice(&format!(
+                "this run began in {}, which this CPU cannot multiply: it goes on in f32, so its numbers will differ \
                  from those of an uninterrupted run",
-            ));
+                self.settings.precision.name()
+            )));
         }
         if self.begins_late() {
             observer.event(&Event::Notice(

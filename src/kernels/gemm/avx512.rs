@@ -36,6 +36,8 @@ macro_rules! by_rows {
     };
 }
 
+pub(super) use by_rows;
+
 macro_rules! micro_kernel {
     ($tile:ident, $rows:ident, $features:literal, $multiply_add:ident) => {
         /// Computes one tile.

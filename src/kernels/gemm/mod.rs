@@ -20,6 +20,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_f16;
 mod pack;
 mod portable;
 pub(super) mod transpose;
@@ -38,7 +40,7 @@ pub const PANEL: usize = 32;
 /// multiply-adds. Twice as many as would fit the L1 cache, because each block reads and writes all of C.
 const BLOCK_STEPS: usize = 512;
 
-/// The numbers that a product multiplies; it always adds in f32.
+/// The numbers that a product multiplies; its sums are f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -47,6 +49,9 @@ pub enum Precision {
     F32,
     /// Both operands rounded to bf16 (8 bits of precision, f32's range) while they are packed.
     Bf16,
+    /// Both operands scaled and rounded to f16 (11 bits of precision) while they are packed; sums of a few dozen products
+    /// are in f16 too.
+    F16,
 }
 
 impl Precision {
@@ -55,6 +60,7 @@ impl Precision {
         match self {
             Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
+            Precision::F16 => "f16",
         }
     }
 
@@ -62,7 +68,7 @@ impl Precision {
     fn block_k(self) -> usize {
         match self {
             Precision::F32 => BLOCK_STEPS,
-            Precision::Bf16 => 2 * BLOCK_STEPS,
+            Precision::Bf16 | Precision::F16 => 2 * BLOCK_STEPS,
         }
     }
 
@@ -71,7 +77,8 @@ impl Precision {
         match (self, isa) {
             (Precision::F32, _) => true,
             (Precision::Bf16, Isa::Avx512(token)) => token.has_bf16(),
-            (Precision::Bf16, _) => false,
+            (Precision::F16, Isa::Avx512(token)) => token.has_f16(),
+            (Precision::Bf16 | Precision::F16, _) => false,
         }
     }
 }
@@ -165,6 +172,9 @@ pub(super) unsafe fn tile(isa: Isa, precision: Precision, t: Tile) {
         // SAFETY: passed on from the caller, who also made sure that this CPU multiplies bf16.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(_) if precision == Precision::Bf16 => unsafe { avx512::tile_bf16(t) },
+        // SAFETY: as above, for f16.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) if precision == Precision::F16 => unsafe { avx512_f16::tile(t) },
         // SAFETY: passed on from the caller; the token proves the instruction set.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(_) => unsafe { avx512::tile(t) },
@@ -191,7 +201,7 @@ impl PackedMatrix {
     pub fn pack(&mut self, cpu: &Cpu, precision: Precision, b: Matrix) {
         check_available(cpu, precision);
         let n_padded = b.n_cols.next_multiple_of(PANEL);
-        let panels = self.panels.at_least(pack::n_steps(precision, b.n_rows) * n_padded);
+        let panels = self.panels.at_least(n_stored_steps(precision, b.n_rows) * n_padded);
         for_each_block(precision, b.n_rows, |k, depth, steps| {
             pack::pack_block(cpu, precision, b, k, depth, &mut panels[steps.start * n_padded..steps.end * n_padded]);
         });
@@ -205,7 +215,7 @@ pub fn gemm(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32]
     check_available(cpu, precision);
     let n_padded = b.n_cols.next_multiple_of(PANEL);
     let mut panels = cpu.panels.borrow_mut();
-    let panels = panels.at_least(BLOCK_STEPS.min(pack::n_steps(precision, b.n_rows)) * n_padded);
+    let panels = panels.at_least(pack::stored_steps(precision, b.n_rows.min(precision.block_k())) * n_padded);
     for_each_block(precision, b.n_rows, |k, depth, _| {
         pack::pack_block(cpu, precision, b, k, depth, panels);
         multiply_block(cpu, precision, a, panels, b.n_cols, k, depth, c, start);
@@ -226,13 +236,23 @@ fn check_available(cpu: &Cpu, precision: Precision) {
     assert!(precision.is_available(cpu.isa), "{} products on {}", precision.name(), cpu.isa.name());
 }
 
-/// Calls `work` with the first inner element of each block, their number, and the block's steps among those of all.
+/// Calls `work` with the first inner element of each block, their number, and the block's place among the steps that
+/// are stored.
 fn for_each_block(precision: Precision, n_inner: usize, mut work: impl FnMut(usize, usize, Range<usize>)) {
+    let mut first = 0;
     for k in (0..n_inner).step_by(precision.block_k()) {
         let depth = precision.block_k().min(n_inner - k);
-        let first = pack::n_steps(precision, k);
-        work(k, depth, first..first + pack::n_steps(precision, depth));
+        let end = first + pack::stored_steps(precision, depth);
+        work(k, depth, first..end);
+        first = end;
     }
+}
+
+/// Steps that all blocks of a matrix with `n_inner` rows store.
+fn n_stored_steps(precision: Precision, n_inner: usize) -> usize {
+    let mut n_steps = 0;
+    for_each_block(precision, n_inner, |_, _, steps| n_steps = steps.end);
+    n_steps
 }
 
 thread_local! {
@@ -258,6 +278,7 @@ fn multiply_block(
         assert_eq!(values.len(), c.len(), "the starting values have C's shape");
     }
     let (isa, n_steps) = (cpu.isa, pack::n_steps(precision, depth));
+    let panel_len = pack::stored_steps(precision, depth) * PANEL;
     let tile_rows = tile_rows(isa);
     // Up to eight tiles of rows: 112 x 512 floats, 224 KB, which stay in the L2 cache while panels pass by; fewer where
     // that would leave a thread without work. Where rows are few (decode), columns are cut too.
@@ -281,7 +302,7 @@ fn multiply_block(
                         a: block.row_ptr(row - rows.start),
                         a_row: block.row_stride,
                         a_col: block.col_stride,
-                        b: panels[panel * n_steps * PANEL..].as_ptr(),
+                        b: panels[panel * panel_len..].as_ptr(),
                         b_row: PANEL,
                         c: c.as_ptr_at(at),
                         start: match start {

@@ -3,8 +3,11 @@
 //! A micro-kernel goes through the inner dimension in steps. In f32 a step is one inner element; in bf16 it is two, which
 //! lie together as the halves of one 32-bit word (the earlier in the low half), as `vdpbf16ps` takes them. So both
 //! precisions have the same layout, words of 32 bits, and bf16 has half as many steps; the words of pairs are kept in
-//! `f32` buffers, where nothing but the micro-kernel looks at them.
+//! `f32` buffers, where nothing but the micro-kernel looks at them. f16 has pairs too, and behind a block's steps one more
+//! with the scales that undo those of its operands.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512_f16;
 use super::transpose::transpose;
 use super::{AlignedBuf, Cpu, Isa, Matrix, PANEL, Precision};
 use crate::kernels::cpu::for_each_isa;
@@ -15,14 +18,19 @@ use std::ops::Range;
 pub(super) fn n_steps(precision: Precision, depth: usize) -> usize {
     match precision {
         Precision::F32 => depth,
-        Precision::Bf16 => depth.div_ceil(2),
+        Precision::Bf16 | Precision::F16 => depth.div_ceil(2),
     }
+}
+
+/// Steps that are stored for `depth` inner elements: in f16 one more than are multiplied, for the scales.
+pub(super) fn stored_steps(precision: Precision, depth: usize) -> usize {
+    n_steps(precision, depth) + usize::from(precision == Precision::F16)
 }
 
 /// Packs rows `k..k + depth` of `b` into panels: panel j holds columns 32j..32j+32, step after step, padded with zeros.
 pub(super) fn pack_block(cpu: &Cpu, precision: Precision, b: Matrix, k: usize, depth: usize, out: &mut [f32]) {
     let n_panels = b.n_cols.div_ceil(PANEL);
-    let panel_len = n_steps(precision, depth) * PANEL;
+    let panel_len = stored_steps(precision, depth) * PANEL;
     let shared = super::SharedSlice::new(&mut out[..n_panels * panel_len]);
     // At least 64 KB a task, so that small matrices are not torn apart.
     let panels_per_task = (16_384 / panel_len.max(1)).max(1);
@@ -50,13 +58,18 @@ pub(super) fn pack_panel(
     let first = k * b.row_stride + panel * PANEL * b.col_stride;
     let data = &b.data[first..];
     if b.col_stride == 1 {
-        copy_rows(isa, precision, data, (b.row_stride, depth, n_cols), out, PANEL);
+        let size = (b.row_stride, depth, n_cols);
+        match precision {
+            #[cfg(target_arch = "x86_64")]
+            Precision::F16 => avx512_f16::copy_columns(isa, data, size, out, avx512_f16::Vectors::OF_PANELS),
+            _ => copy_rows(isa, precision, data, size, out, PANEL),
+        }
     } else {
         assert_eq!(b.row_stride, 1, "B has unit stride in one direction");
         if n_cols < PANEL {
             out.fill(0.0);
         }
-        transpose_rows(isa, precision, data, (b.col_stride, depth, n_cols), out);
+        transpose_rows(isa, precision, data, (b.col_stride, depth, n_cols), out, PANEL);
     }
 }
 
@@ -74,8 +87,8 @@ for_each_isa! {
         for (step, out) in out.chunks_exact_mut(width).take(n_steps(precision, depth)).enumerate() {
             match precision {
                 Precision::F32 => copy_row(row(step), out),
-                Precision::Bf16 if 2 * step + 1 < depth => pair_rows(row(2 * step), row(2 * step + 1), out),
-                Precision::Bf16 => pair_last_row(row(2 * step), out),
+                _ if 2 * step + 1 < depth => pair_rows(row(2 * step), row(2 * step + 1), out),
+                _ => pair_last_row(row(2 * step), out),
             }
             out[n_cols..].fill(0.0);
         }
@@ -96,25 +109,29 @@ thread_local! {
     static PAIRS: RefCell<AlignedBuf> = RefCell::default();
 }
 
-/// Turns `n_cols` columns of `depth` elements each, `col_stride` apart, into steps of [`PANEL`] words.
+/// Turns `n_cols` columns of `depth` elements each, `col_stride` apart, into steps of `width` words.
 fn transpose_rows(
     isa: Isa,
     precision: Precision,
     data: &[f32],
     (col_stride, depth, n_cols): (usize, usize, usize),
     out: &mut [f32],
+    width: usize,
 ) {
-    match precision {
-        Precision::F32 => transpose(isa, (data, col_stride), (n_cols, depth), (out, PANEL)),
-        Precision::Bf16 => PAIRS.with_borrow_mut(|buf| {
-            let n_steps = n_steps(precision, depth);
-            let pairs = buf.at_least(n_cols * n_steps);
-            for (c, pairs) in pairs.chunks_exact_mut(n_steps.max(1)).enumerate() {
-                narrow(isa, &data[c * col_stride..c * col_stride + depth], pairs);
-            }
-            transpose(isa, (pairs, n_steps), (n_cols, n_steps), (out, PANEL));
-        }),
+    if precision == Precision::F32 {
+        return transpose(isa, (data, col_stride), (n_cols, depth), (out, width));
     }
+    PAIRS.with_borrow_mut(|buf| {
+        // Whole squares of 16 words where there is room for them: those go through registers.
+        let n_steps = stored_steps(precision, depth);
+        let stride = n_steps.next_multiple_of(16);
+        let (height, n_copied) = if out.len() >= stride * width { (width, stride) } else { (n_cols, n_steps) };
+        let pairs = buf.at_least(height * stride);
+        for (c, pairs) in pairs.chunks_exact_mut(stride.max(1)).take(n_cols).enumerate() {
+            narrow_row(isa, precision, &data[c * col_stride..c * col_stride + depth], pairs);
+        }
+        transpose(isa, (pairs, stride), (height, n_copied), (out, width));
+    });
 }
 
 /// `x` rounded to bf16, to nearest and to even at ties, in the upper half; the lower half is not cleared.
@@ -142,6 +159,15 @@ fn pair_last_row(low: &[f32], out: &mut [f32]) {
     }
 }
 
+/// Neighbours in a row become pairs at the beginning of `out`; in f16 the scale follows.
+fn narrow_row(isa: Isa, precision: Precision, x: &[f32], out: &mut [f32]) {
+    match precision {
+        #[cfg(target_arch = "x86_64")]
+        Precision::F16 => avx512_f16::narrow_row(isa, x, out),
+        _ => narrow(isa, x, &mut out[..n_steps(precision, x.len())]),
+    }
+}
+
 for_each_isa! {
     /// Neighbours become pairs: words of (x0, x1), (x2, x3) and so on.
     fn narrow(x: &[f32], out: &mut [f32]) {
@@ -165,6 +191,8 @@ pub(super) struct ABlock<'a> {
     data: &'a [f32],
     pub(super) row_stride: usize,
     pub(super) col_stride: usize,
+    /// The rows of a tile and the words from one tile to the next, where tiles were packed one by one.
+    tile_stride: Option<(usize, usize)>,
 }
 
 impl<'a> ABlock<'a> {
@@ -176,17 +204,21 @@ impl<'a> ABlock<'a> {
         k: usize,
         depth: usize,
     ) -> ABlock<'a> {
+        #[cfg(target_arch = "x86_64")]
+        if precision == Precision::F16 {
+            return ABlock::tiles(isa, buf, a, rows, k, depth);
+        }
         let (n_rows, n_steps) = (rows.len(), n_steps(precision, depth));
         if a.col_stride != 1 {
             assert_eq!(a.row_stride, 1, "A has unit stride in one direction");
             let data = buf.at_least(n_rows * n_steps);
             let first = rows.start + k * a.col_stride;
             copy_rows(isa, precision, &a.data[first..], (a.col_stride, depth, n_rows), data, n_rows);
-            return ABlock { data, row_stride: 1, col_stride: n_rows };
+            return ABlock { data, row_stride: 1, col_stride: n_rows, tile_stride: None };
         }
         let first = rows.start * a.row_stride + k;
         if precision == Precision::F32 && !a.row_stride.is_multiple_of(SET_STRIDE) {
-            return ABlock { data: &a.data[first..], row_stride: a.row_stride, col_stride: 1 };
+            return ABlock { data: &a.data[first..], row_stride: a.row_stride, col_stride: 1, tile_stride: None };
         }
         let stride = n_steps + 16;
         let data = buf.at_least(n_rows * stride);
@@ -195,14 +227,48 @@ impl<'a> ABlock<'a> {
             let row = &a.data[first..first + depth];
             match precision {
                 Precision::F32 => out[..depth].copy_from_slice(row),
-                Precision::Bf16 => narrow(isa, row, &mut out[..n_steps]),
+                _ => narrow(isa, row, &mut out[..n_steps]),
             }
         }
-        ABlock { data, row_stride: stride, col_stride: 1 }
+        ABlock { data, row_stride: stride, col_stride: 1, tile_stride: None }
     }
 
+    /// The block tile by tile, each with all its steps.
+    #[cfg(target_arch = "x86_64")]
+    fn tiles(
+        isa: Isa,
+        buf: &'a mut AlignedBuf,
+        a: Matrix<'a>,
+        rows: Range<usize>,
+        k: usize,
+        depth: usize,
+    ) -> ABlock<'a> {
+        use avx512_f16::TILE_WORDS;
+        let (tile_rows, n_steps) = (super::tile_rows(isa), stored_steps(Precision::F16, depth));
+        let tile_stride = n_steps.next_multiple_of(16) * TILE_WORDS;
+        let data = buf.at_least(rows.len().div_ceil(tile_rows) * tile_stride);
+        if a.col_stride != 1 {
+            assert_eq!(a.row_stride, 1, "A has unit stride in one direction");
+            let vectors = avx512_f16::Vectors { n_cols: tile_rows, stride: tile_stride, step_stride: TILE_WORDS };
+            let from = &a.data[rows.start + k * a.col_stride..];
+            avx512_f16::copy_columns(isa, from, (a.col_stride, depth, rows.len()), data, vectors);
+        } else {
+            for (first, tile) in rows.clone().step_by(tile_rows).zip(data.chunks_exact_mut(tile_stride)) {
+                let n_rows = tile_rows.min(rows.end - first);
+                let from = &a.data[first * a.row_stride + k..];
+                transpose_rows(isa, Precision::F16, from, (a.row_stride, depth, n_rows), tile, TILE_WORDS);
+            }
+        }
+        ABlock { data, row_stride: 1, col_stride: TILE_WORDS, tile_stride: Some((tile_rows, tile_stride)) }
+    }
+
+    /// Where the tile begins whose first row is `row`.
     pub(super) fn row_ptr(&self, row: usize) -> *const f32 {
-        self.data[row * self.row_stride..].as_ptr()
+        let at = match self.tile_stride {
+            Some((tile_rows, stride)) => row / tile_rows * stride,
+            None => row * self.row_stride,
+        };
+        self.data[at..].as_ptr()
     }
 }
 

@@ -4,8 +4,15 @@ use super::super::random::Random;
 use super::super::scalar;
 use super::*;
 
-/// Single precision over chains of up to a few hundred products of numbers near 1.
-const TOLERANCE: f32 = 2e-4;
+/// How far a sum of `k` products of numbers near 1 may be from that of the plain loops.
+fn tolerance(precision: Precision, k: usize) -> f32 {
+    match precision {
+        // Operands are exact, and sums are single precision.
+        Precision::F32 | Precision::Bf16 => 2e-4,
+        // Six times the error that sums of 64 in 11 bits have on average.
+        Precision::F16 => 6.0 * 0.0012 * (k as f32).sqrt(),
+    }
+}
 
 fn noise(n: usize, stream: u64) -> Vec<f32> {
     let mut random = Random::new(1, stream);
@@ -14,13 +21,18 @@ fn noise(n: usize, stream: u64) -> Vec<f32> {
 
 /// Every instruction set with every precision that it has.
 fn ways() -> impl Iterator<Item = (Isa, Precision)> {
-    let all = Isa::all().into_iter().flat_map(|isa| [(isa, Precision::F32), (isa, Precision::Bf16)]);
+    let precisions = [Precision::F32, Precision::Bf16, Precision::F16];
+    let all = Isa::all().into_iter().flat_map(move |isa| precisions.map(|precision| (isa, precision)));
     all.filter(|&(isa, precision)| precision.is_available(isa))
 }
 
 /// Noise that `precision` holds exactly, so that the plain loops know what is multiplied.
 fn operand(precision: Precision, n: usize, stream: u64) -> Vec<f32> {
-    let keep = if precision == Precision::Bf16 { 0xffff_0000 } else { !0 };
+    let keep = match precision {
+        Precision::F32 => !0,
+        Precision::Bf16 => 0xffff_0000,
+        Precision::F16 => 0xffff_e000,
+    };
     noise(n, stream).into_iter().map(|x| f32::from_bits(x.to_bits() & keep)).collect()
 }
 
@@ -28,9 +40,9 @@ fn transpose(x: &[f32], n_rows: usize, n_cols: usize) -> Vec<f32> {
     (0..n_rows * n_cols).map(|i| x[i % n_rows * n_cols + i / n_rows]).collect()
 }
 
-fn assert_close(found: &[f32], wanted: &[f32], case: &str) {
+fn assert_close(found: &[f32], wanted: &[f32], tolerance: f32, case: &str) {
     for (i, (f, w)) in found.iter().zip(wanted).enumerate() {
-        assert!((f - w).abs() <= TOLERANCE * (1.0 + w.abs()), "{case}: element {i} is {f}, not {w}");
+        assert!((f - w).abs() <= tolerance * (1.0 + w.abs()), "{case}: element {i} is {f}, not {w}");
     }
 }
 
@@ -61,13 +73,13 @@ fn every_instruction_set_and_orientation_equals_the_plain_triple_loop() {
                     let case = format!("{} {} {m}x{n}x{k} a{ia} b{ib}", isa.name(), precision.name());
                     let mut c = vec![9.0; m * n];
                     gemm(&cpu, precision, view_a, view_b, &mut c, Start::Zero);
-                    assert_close(&c, &wanted, &case);
+                    assert_close(&c, &wanted, tolerance(precision, k), &case);
                     let mut c = add.clone();
                     gemm(&cpu, precision, view_a, view_b, &mut c, Start::Accumulate);
-                    assert_close(&c, &with_add, &case);
+                    assert_close(&c, &with_add, tolerance(precision, k), &case);
                     let mut c = vec![9.0; m * n];
                     gemm(&cpu, precision, view_a, view_b, &mut c, Start::From(&add));
-                    assert_close(&c, &with_add, &case);
+                    assert_close(&c, &with_add, tolerance(precision, k), &case);
                 }
             }
         }
@@ -99,4 +111,86 @@ fn a_product_over_no_inner_elements_leaves_c_alone() {
     let mut c = vec![1.0, 2.0];
     gemm(&Cpu::new(1), Precision::F32, Matrix::new(&[], 1, 0), Matrix::new(&[], 0, 2), &mut c, Start::Accumulate);
     assert_eq!(c, [1.0, 2.0]);
+}
+
+/// The plain loops of a product in f16: scaled operands, sums of up to 64 in f16, one over the even inner elements and
+/// one over the odd, which are added up in f32.
+#[cfg(target_arch = "x86_64")]
+mod f16 {
+    use super::*;
+
+    const BLOCK: usize = 1024;
+
+    /// The nearest f16; ties go to the even one.
+    fn rounded(x: f64) -> f64 {
+        if x == 0.0 {
+            return x;
+        }
+        let unit = 2f64.powi((x.abs().log2().floor() as i32).max(-14) - 10);
+        (x / unit).round_ties_even() * unit
+    }
+
+    /// What brings the largest of `x` to between 8 and 16.
+    fn scale(x: impl Iterator<Item = f32>) -> f64 {
+        let largest = x.fold(0.0f32, |m, x| m.max(x.abs()));
+        2f64.powi(3 - (largest as f64).log2().floor() as i32)
+    }
+
+    fn matmul((m, n, k): (usize, usize, usize), a: &[f32], b: &[f32]) -> Vec<f32> {
+        let mut c = vec![0.0f32; m * n];
+        for (i, c) in c.iter_mut().enumerate() {
+            let (row, col) = (i / n, i % n);
+            for first in (0..k).step_by(BLOCK) {
+                let inner = first..(first + BLOCK).min(k);
+                let (a, b) = (|j: usize| a[row * k + j], |j: usize| b[j * n + col]);
+                let (scale_a, scale_b) = (scale(inner.clone().map(a)), scale(inner.clone().map(b)));
+                let mut sums = [0.0f32; 2];
+                for chain in inner.clone().step_by(128) {
+                    let mut chains = [0.0f64; 2];
+                    for j in chain..(chain + 128).min(inner.end) {
+                        let product = rounded(a(j) as f64 * scale_a) * rounded(b(j) as f64 * scale_b);
+                        chains[(j - chain) % 2] = rounded(chains[(j - chain) % 2] + product);
+                    }
+                    sums = [sums[0] + chains[0] as f32, sums[1] + chains[1] as f32];
+                }
+                *c = (sums[0] + sums[1]).mul_add((1.0 / (scale_a * scale_b)) as f32, *c);
+            }
+        }
+        c
+    }
+
+    #[test]
+    fn products_have_the_bits_of_the_plain_loops() {
+        let cpu = Cpu::new(2);
+        if !Precision::F16.is_available(cpu.isa) {
+            return;
+        }
+        for (m, n, k) in [(15, 33, 130), (3, 40, 1031), (29, 5, 64)] {
+            // Rows and columns of very different size.
+            let (mut a, mut b) = (noise(m * k, 6), noise(k * n, 7));
+            a.iter_mut().enumerate().for_each(|(i, x)| *x *= 10f32.powi((i / k) as i32 % 9 - 6));
+            b.iter_mut().enumerate().for_each(|(i, x)| *x *= 10f32.powi((i % n) as i32 % 7 - 4));
+            let mut c = vec![0.0; m * n];
+            gemm(&cpu, Precision::F16, Matrix::new(&a, m, k), Matrix::new(&b, k, n), &mut c, Start::Zero);
+            assert_eq!(c, matmul((m, n, k), &a, &b), "{m}x{n}x{k}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_the_range_of_f16_are_multiplied_and_nan_and_infinity_are_not_hidden() {
+        let cpu = Cpu::new(1);
+        if !Precision::F16.is_available(cpu.isa) {
+            return;
+        }
+        let product = |a: [f32; 2], b: [f32; 2]| {
+            let mut c = [0.0];
+            gemm(&cpu, Precision::F16, Matrix::new(&a, 1, 2), Matrix::new(&b, 2, 1), &mut c, Start::Zero);
+            c[0]
+        };
+        let large = product([1e30, 2e30], [1.0, 1.0]);
+        assert!((large / 3e30 - 1.0).abs() < 1e-3, "{large:e}");
+        assert_eq!(product([0.0, 0.0], [5.0, 1.0]), 0.0);
+        assert!(product([f32::NAN, 1.0], [1.0, 1.0]).is_nan());
+        assert!(!product([f32::INFINITY, 1.0], [1.0, 1.0]).is_finite());
+    }
 }

@@ -165,11 +165,8 @@ fn dropout_changes_what_is_learned_from_but_never_how_a_model_is_judged() {
 
 /// Rounding both operands of a product to 8 bits moves it by less than 1 %, and errors of many products average out.
 #[test]
-fn gradients_in_bf16_point_where_those_in_f32_do_and_do_not_depend_on_threads() {
+fn gradients_in_halves_point_where_those_in_f32_do_and_do_not_depend_on_threads() {
     let cpu = Cpu::new(2);
-    if !Precision::Bf16.is_available(cpu.isa) {
-        return;
-    }
     let config = small_config(false);
     let (ids, targets) = random_batch(&config, 5);
     let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
@@ -178,14 +175,17 @@ fn gradients_in_bf16_point_where_those_in_f32_do_and_do_not_depend_on_threads() 
         let loss = network.loss_and_gradients(cpu, batch);
         (loss, network.gradients.to_vec())
     };
-    let (exact, rounded) = (run(Precision::F32, &cpu), run(Precision::Bf16, &cpu));
-    assert!((exact.0 - rounded.0).abs() < 0.01 * exact.0, "loss {} is not {}", rounded.0, exact.0);
-    assert_eq!(rounded, run(Precision::Bf16, &Cpu::new(1)));
-    for tensor in &Layout::new(&config).tensors {
-        let (a, b) = (&exact.1[tensor.range.clone()], &rounded.1[tensor.range.clone()]);
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a * b) as f64).sum::<f64>();
-        let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
-        assert!(cosine > 0.995, "{}: cosine {cosine}", tensor.name);
+    let exact = run(Precision::F32, &cpu);
+    for precision in [Precision::Bf16, Precision::F16].into_iter().filter(|p| p.is_available(cpu.isa)) {
+        let (name, rounded) = (precision.name(), run(precision, &cpu));
+        assert!((exact.0 - rounded.0).abs() < 0.01 * exact.0, "{name}: loss {} is not {}", rounded.0, exact.0);
+        assert_eq!(rounded, run(precision, &Cpu::new(1)), "{name}");
+        for tensor in &Layout::new(&config).tensors {
+            let (a, b) = (&exact.1[tensor.range.clone()], &rounded.1[tensor.range.clone()]);
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a * b) as f64).sum::<f64>();
+            let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+            assert!(cosine > 0.995, "{name} {}: cosine {cosine}", tensor.name);
+        }
     }
 }
 
