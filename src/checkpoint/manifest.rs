@@ -26,6 +26,9 @@ pub struct Manifest {
     /// The training settings: batch, rates, schedule, patience. Of a finished run by minutes also its milestones, so that
     /// these settings make the same run again.
     pub settings: Value,
+    /// How the planner came to shape and settings: what it weighed, and what it expected. None for repeated runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Value>,
     /// The seed of weights, batches and samples.
     pub seed: u64,
     /// The processor's name.
@@ -91,6 +94,7 @@ impl Default for Manifest {
             config: no_shape(),
             n_params: 0,
             settings: Value::Null,
+            choice: None,
             seed: 0,
             cpu: String::new(),
             instruction_set: String::new(),

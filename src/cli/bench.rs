@@ -41,7 +41,7 @@ struct TrainBenchArgs {
     /// Threads to compute with; all the machine has if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// What matrix products multiply; `auto` takes the faster one
+    /// What matrix products multiply; `auto` takes the fastest that this CPU has
     #[arg(long, value_parser = precision_parser(), default_value = "auto")]
     precision: PrecisionChoice,
     /// Also show which part of a step takes how long

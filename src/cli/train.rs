@@ -9,10 +9,15 @@ use crate::data::{Corpus, CorpusReport, Prepared, cache_dir, prepare, tokenizer_
 use crate::kernels::Cpu;
 use crate::model::Preset;
 use crate::tokenizer::{Tokenizer, vocab_size_for};
-use crate::training::plan::{Wishes, plan};
+use crate::training::baselines;
+use crate::training::plan::Wishes;
+use crate::training::planner::{self, TextFacts};
 use crate::training::precision::PrecisionChoice;
-use crate::training::run::{Repeat, Run};
+use crate::training::probe::Here;
+use crate::training::run::{Repeat, Run, Start};
 use crate::training::settings::Length;
+use crate::training::text::text_bytes;
+use crate::training::trainer::Text;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -55,7 +60,7 @@ pub(super) struct TrainArgs {
     /// Batches whose gradients are added up for one step
     #[arg(long, value_name = "N")]
     accumulate: Option<usize>,
-    /// What matrix products multiply; `auto` takes the faster one on this machine
+    /// What matrix products multiply; `auto` takes the fastest that this CPU has
     #[arg(long, value_parser = precision_parser(), default_value = "auto")]
     precision: PrecisionChoice,
     /// Train for so many steps; the seed then decides the result (else also the clock does: see --repeat)
@@ -64,7 +69,7 @@ pub(super) struct TrainArgs {
     /// End after so many minutes, reading the text and the last evaluation included
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
-    /// Stop after so many evaluations (of 25) without a better one
+    /// Stop after so many evaluations (of 25) without a better one; never by default where --minutes is given, else 5
     #[arg(long, value_name = "N")]
     patience: Option<u64>,
     /// Seconds between checkpoints: the most that a crash can cost
@@ -93,7 +98,7 @@ pub(super) fn run(args: TrainArgs) -> Result<Exit> {
     let run = match (&args.resume, &args.repeat) {
         (Some(name), _) => resume(name)?,
         (None, Some(name)) => repeat(name, &args, show)?,
-        (None, None) => begin(&args, show)?,
+        (None, None) => begin(&args, began, show)?,
     };
     // Only now: until here nothing is lost when Ctrl-C simply ends the process.
     let stop = ctrl_c_flag()?;
@@ -136,7 +141,7 @@ pub(super) fn prepare_again(report: &CorpusReport, tokenizer: &Tokenizer) -> Res
     prepare(&corpus, tokenizer, &cache_dir()?, &mut |_| {})
 }
 
-fn begin(args: &TrainArgs, show: display::Show) -> Result<Run> {
+fn begin(args: &TrainArgs, began: Instant, show: display::Show) -> Result<Run> {
     let cache = cache_dir()?;
     let corpus = {
         let bar = ByteProgress::new(show, "reading", None);
@@ -155,24 +160,34 @@ fn begin(args: &TrainArgs, show: display::Show) -> Result<Run> {
         let bar = ByteProgress::new(show, "encoding", Some(report.n_bytes));
         prepare(&corpus, &tokenizer, &cache, &mut |n| bar.add(n))?
     };
+    let cpu = Cpu::new(n_threads(args.threads));
     let wishes = Wishes {
         preset: args.preset,
         batch: args.batch,
         n_accumulate: args.accumulate,
         lr: args.recipe.lr,
         recipe: args.recipe.wishes(),
-        precision: args.precision.resolve(&Cpu::new(n_threads(args.threads)))?,
+        precision: args.precision.resolve(&cpu)?,
         length: args.steps.map(Length::Steps).or(args.minutes.map(Length::Minutes)),
         seed: args.seed,
         patience: args.patience,
         save_every_s: args.save_every,
         ..args.shape.wishes()
     };
-    let plan = plan(&wishes, tokenizer.vocab_size(), report.n_train_bytes, text.train.len())?;
+    let baselines = baselines::of_text(&text, &tokenizer);
+    let facts = TextFacts {
+        vocab_size: tokenizer.vocab_size(),
+        n_train_bytes: report.n_train_bytes,
+        n_train_tokens: text.train.len(),
+    };
+    let token_bytes = text_bytes(&tokenizer, tokenizer.vocab_size());
+    let here = Text { train: &text.train, valid: &text.valid, token_bytes: &token_bytes };
+    let spent_s = began.elapsed().as_secs_f64();
+    let (plan, choice) = planner::choose(&wishes, facts, spent_s, &mut Here { cpu: &cpu, text: here })?;
     let path = match &args.out {
         Some(path) => path.clone(),
         None => checkpoint::new_run_dir(Path::new(RUNS), &corpus.name())?,
     };
-    display::say(show, &introduce(&plan, text.train.len(), &path, wishes.preset.is_none()));
-    Run::begin(&path, plan, report, tokenizer, text)
+    display::say(show, &introduce(&plan, &choice, &baselines, &path));
+    Run::begin(&path, Start { plan, choice, baselines }, report, tokenizer, text)
 }

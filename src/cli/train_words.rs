@@ -3,36 +3,46 @@
 use super::{Exit, display};
 use crate::training::overlap::share;
 use crate::training::plan::Plan;
+use crate::training::planner::Choice;
 use crate::training::run::RunReport;
 use crate::training::settings::Length;
 use crate::training::trainer::Ending;
 use crate::words;
 use std::path::Path;
 
-/// The plan in a few lines.
-pub(super) fn introduce(plan: &Plan, n_train_tokens: usize, path: &Path, is_chosen: bool) -> String {
-    let c = &plan.config;
-    let why = if is_chosen { ", chosen by the text and the time" } else { "" };
-    let up_to = if plan.settings.recipe.grow_batch { "up to " } else { "" };
-    let length = match plan.settings.length {
-        Length::Steps(n) => format!("{} steps", words::thousands(n)),
-        Length::Minutes(m) => words::duration(m * 60.0),
+/// The plan in three lines, and where the model will be.
+pub(super) fn introduce(plan: &Plan, choice: &Choice, baselines: &[(String, f64)], path: &Path) -> String {
+    let (c, s) = (&plan.config, &plan.settings);
+    let from = match choice.candidates.len() {
+        1 => String::new(),
+        n => format!(", the best of {n} sizes for this text, machine and time"),
+    };
+    let up_to = if s.recipe.grow_batch { "up to " } else { "" };
+    let end = match s.length {
+        Length::Steps(n) => format!("after {} steps", words::thousands(n)),
+        Length::Minutes(m) => format!("{} after the start of the command", words::duration(m * 60.0)),
+    };
+    let beside: Vec<String> = baselines.iter().map(|(name, bits)| format!("{name} {bits:.2}")).collect();
+    let expected = match choice.chosen.expected {
+        Some(f) => format!(", expected: {:.2} to {:.2} held-out bits per byte ({})", f.low, f.high, beside.join(", ")),
+        None => String::new(),
     };
     format!(
-        "model         {} ({} weights{why})\n\
-        \x20             {} layers, {} wide, {} heads, vocabulary {}, context {}\n\
-         training      {length}, {up_to}{} tokens a step of {} in the text, seed {}\n\
+        "plan          {} weights: {} layers, {} wide, {} heads, vocabulary {}, context {}{from}\n\
+         \x20             {} tokens, {:.1} passes over the text, in steps of {up_to}{}; {} of memory; seed {}\n\
+         \x20             ends {end}{expected}\n\
          directory     {}\n",
-        plan.preset.name(),
         words::short_count(c.n_params() as u64),
         c.n_layer,
         c.n_embd,
         c.n_head,
         words::thousands(c.vocab_size as u64),
         c.block_size,
-        words::thousands(plan.settings.tokens_per_step(c)),
-        words::thousands(n_train_tokens as u64),
-        plan.settings.seed,
+        words::short_count(choice.chosen.n_tokens as u64),
+        choice.n_passes,
+        words::thousands(s.tokens_per_step(c)),
+        words::bytes(choice.memory_bytes),
+        s.seed,
         path.display(),
     )
 }

@@ -6,7 +6,7 @@
 //! techniques for language modeling", TR-10-98, 1998, section 3.1, with one absolute discount an order, D = n1 / (n1 + 2 n2)).
 //!
 //! Time and memory are bounded by what each baseline is shown: the *end* of the training text and the *start* of the
-//! held-out text, each up to a limit below. Pure arithmetic on slices; no file, no clock.
+//! held-out text, each up to a limit below. No clock.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -15,7 +15,10 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use lzma_rust2::{Lzma2Options, Lzma2Writer};
 
+use super::text::{head_bytes, tail_bytes};
+use crate::data::Prepared;
 use crate::kernels::random::mix;
+use crate::tokenizer::Tokenizer;
 
 /// Training bytes shown to xz (the last ones): LZMA2 reads about 2 MB/s, and nobody should wait much longer than two seconds.
 pub const XZ_TRAIN_LIMIT: usize = 4 << 20;
@@ -26,6 +29,9 @@ pub const VALID_LIMIT: usize = 1 << 20;
 /// Different 5-grams held, so that memory is bounded for any text: counting stops there, which ordinary text does not reach.
 /// It is 7/8 of 4 Mi, where the hash table would double; with all its orders the model then takes at most 0.5 GB.
 const MAX_GRAMS: usize = 7 << 19;
+
+/// What reports call the 5-gram.
+pub const FIVE_GRAM: &str = "5-gram";
 
 /// Bits per byte that LZMA2 at preset 6 spends on `valid` after it has compressed `train`; None for an empty `valid`.
 ///
@@ -65,8 +71,14 @@ pub fn five_gram_bits_per_byte(train: &[u8], valid: &[u8]) -> Option<f64> {
 /// Both, by name, on `valid` after each has seen `train`; one that cannot be computed is left out.
 pub fn beside(train: &[u8], valid: &[u8]) -> Vec<(String, f64)> {
     let xz = xz_bits_per_byte(train, valid).ok().flatten();
-    let both = [("xz", xz), ("5-gram", five_gram_bits_per_byte(train, valid))];
+    let both = [("xz", xz), (FIVE_GRAM, five_gram_bits_per_byte(train, valid))];
     both.into_iter().filter_map(|(name, bits)| Some((name.to_owned(), bits?))).collect()
+}
+
+/// [`beside`] for prepared text, within the limits above.
+pub fn of_text(text: &Prepared, tokenizer: &Tokenizer) -> Vec<(String, f64)> {
+    let train = tail_bytes(&text.train, tokenizer, XZ_TRAIN_LIMIT.max(FIVE_GRAM_TRAIN_LIMIT));
+    beside(&train, &head_bytes(&text.valid, tokenizer, VALID_LIMIT))
 }
 
 /// A byte model of order five: the last four bytes predict the next.

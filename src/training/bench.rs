@@ -44,7 +44,7 @@ pub struct Measured {
     pub arena_bytes: usize,
     /// The instruction set in use.
     pub instruction_set: &'static str,
-    /// The numbers that matrix products multiply: `f32` or `bf16`.
+    /// The numbers that matrix products multiply: `f32`, `bf16` or `f16`.
     pub precision: &'static str,
     /// Threads in use.
     pub n_threads: usize,
@@ -52,7 +52,56 @@ pub struct Measured {
     pub profile: Vec<PartTime>,
 }
 
-/// Times `n_steps` steps after two that warm up.
+/// Steps that were timed.
+pub struct Timed {
+    /// Seconds of each, the fastest first.
+    times: Vec<f64>,
+    network: Network,
+}
+
+impl Timed {
+    /// The median of the seconds.
+    pub fn median_s(&self) -> f64 {
+        self.times[self.times.len() / 2]
+    }
+}
+
+/// Times `n_steps` steps of `batch` sequences of random tokens, after two that warm up.
+pub fn time_steps(
+    cpu: &Cpu,
+    config: &Config,
+    batch: usize,
+    n_steps: usize,
+    precision: Precision,
+    optimizer: OptimizerSettings,
+) -> Timed {
+    let n_rows = batch * config.block_size;
+    let mut random = Random::new(0, 0);
+    let ids: Vec<u32> = (0..2 * n_rows).map(|_| random.below(config.vocab_size as u64) as u32).collect();
+    let mut network = Network::new(config, &initial_weights(config, 0), n_rows).with_precision(precision);
+    let mut optimizer = Optimizer::new(optimizer, network.layout());
+    let batch_ids = Batch { ids: &ids[..n_rows], targets: &ids[n_rows..], n_positions: config.block_size };
+    let mut times = Vec::with_capacity(n_steps);
+    for step in 0..N_WARMUP + n_steps.max(1) {
+        if step == N_WARMUP {
+            network.profile().clear();
+        }
+        let began = Instant::now();
+        network.clear_gradients(cpu);
+        network.loss_and_gradients(cpu, batch_ids);
+        let norm = optimizer.grad_norm(cpu, &network.gradients, 1);
+        let (weights, gradients) = network.parts();
+        optimizer.step(cpu, weights, gradients, (step as u64 + 1, 1e-3), (norm, 1));
+        network.profile().lap(Part::Optimizer);
+        if step >= N_WARMUP {
+            times.push(began.elapsed().as_secs_f64());
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Timed { times, network }
+}
+
+/// Times `n_steps` steps, with all that `siskin bench train` reports.
 pub fn measure_training(
     config: &Config,
     batch: usize,
@@ -61,41 +110,19 @@ pub fn measure_training(
     precision: Precision,
 ) -> Measured {
     let cpu = Cpu::new(n_threads);
-    let n_rows = batch * config.block_size;
-    let mut random = Random::new(0, 0);
-    let ids: Vec<u32> = (0..2 * n_rows).map(|_| random.below(config.vocab_size as u64) as u32).collect();
-    let mut network = Network::new(config, &initial_weights(config, 0), n_rows).with_precision(precision);
     // AdamW throughout: what the peers that this is compared with do.
-    let settings = OptimizerSettings::default();
-    let mut optimizer = Optimizer::new(settings, network.layout());
-    let batch_ids = Batch { ids: &ids[..n_rows], targets: &ids[n_rows..], n_positions: config.block_size };
-    let mut times = Vec::with_capacity(n_steps);
-    for step in 0..N_WARMUP + n_steps.max(1) {
-        if step == N_WARMUP {
-            network.profile().clear();
-        }
-        let began = Instant::now();
-        network.clear_gradients(&cpu);
-        network.loss_and_gradients(&cpu, batch_ids);
-        let norm = optimizer.grad_norm(&cpu, &network.gradients, 1);
-        let (weights, gradients) = network.parts();
-        optimizer.step(&cpu, weights, gradients, (step as u64 + 1, 1e-3), (norm, 1));
-        network.profile().lap(Part::Optimizer);
-        if step >= N_WARMUP {
-            times.push(began.elapsed().as_secs_f64() * 1e3);
-        }
-    }
-    times.sort_by(f64::total_cmp);
-    let ms_per_step = times[times.len() / 2];
-    let tokens_per_second = n_rows as f64 / ms_per_step * 1e3;
+    let timed = time_steps(&cpu, config, batch, n_steps, precision, OptimizerSettings::default());
+    let (times, network) = (&timed.times, &timed.network);
+    let ms_per_step = 1e3 * timed.median_s();
+    let tokens_per_second = (batch * config.block_size) as f64 / timed.median_s();
     let arena_bytes = network.n_bytes() + 8 * config.n_params();
     Measured {
         n_params: config.n_params(),
         batch,
         n_steps: times.len(),
         ms_per_step,
-        ms_least: times[0],
-        ms_most: times[times.len() - 1],
+        ms_least: 1e3 * times[0],
+        ms_most: 1e3 * times[times.len() - 1],
         tokens_per_second,
         gflops: 6.0 * config.n_params() as f64 * tokens_per_second / 1e9,
         ceiling_gflops: ceiling_gflops(&cpu, precision),

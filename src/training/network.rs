@@ -104,6 +104,12 @@ impl Network {
         &self.profile
     }
 
+    /// Bytes that a network of this shape takes for batches of up to `max_rows` rows.
+    pub fn bytes_for(config: &Config, max_rows: usize) -> usize {
+        let (n_weights, n_head) = (config.n_params(), config.vocab_size * config.n_embd);
+        4 * (2 * n_weights + Activations::n_elements(&Sizes::new(config, max_rows)) + 2 * n_head)
+    }
+
     /// Bytes of weights, gradients and activations.
     pub fn n_bytes(&self) -> usize {
         4 * (self.weights.len() + self.gradients.len() + self.block.len())

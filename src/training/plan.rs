@@ -2,7 +2,7 @@
 //!
 //! Only arithmetic on sizes; nothing is read, timed or printed here.
 
-use super::recipe::RecipeWishes;
+use super::recipe::{RecipeWishes, dropout_for};
 use super::settings::{Length, Settings};
 use crate::kernels::gemm::Precision;
 use crate::model::{Config, Preset};
@@ -48,6 +48,12 @@ pub struct Wishes {
 }
 
 impl Wishes {
+    /// Whether nothing was asked for that decides how many weights the blocks have.
+    pub fn leaves_the_size_open(&self) -> bool {
+        let sizes = [self.n_layer, self.n_embd, self.n_head, self.n_kv_head, self.n_ffn];
+        self.preset.is_none() && sizes.iter().all(Option::is_none)
+    }
+
     /// Changes single numbers of `config` and checks that they still make a model.
     pub fn reshape(&self, mut config: Config) -> Result<Config> {
         config.n_layer = self.n_layer.unwrap_or(config.n_layer);
@@ -78,8 +84,6 @@ impl Wishes {
 /// A model and a way to train it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The preset that the shape started from.
-    pub preset: Preset,
     /// The shape.
     pub config: Config,
     /// The way.
@@ -105,13 +109,20 @@ pub fn plan(wishes: &Wishes, vocab_size: usize, n_train_bytes: u64, n_train_toke
     settings.batch = wishes.batch.unwrap_or(settings.batch);
     settings.n_accumulate = wishes.n_accumulate.unwrap_or(settings.n_accumulate);
     settings.lr = wishes.lr.unwrap_or(settings.lr);
+    if let Length::Steps(n_steps) = length {
+        let n_tokens = n_steps as f64 * settings.tokens_per_step(&config) as f64;
+        settings.recipe.dropout = dropout_for(n_tokens / n_train_tokens as f64);
+    }
     wishes.recipe.apply(&mut settings);
     settings.precision = wishes.precision;
-    settings.patience = wishes.patience.unwrap_or(settings.patience);
+    // Minutes that a person gave are used up: the rate falls at their end, which is when held-out text gains most.
+    let gave_minutes = matches!(wishes.length, Some(Length::Minutes(_)));
+    let patience = if gave_minutes { u64::MAX } else { settings.patience };
+    settings.patience = wishes.patience.unwrap_or(patience);
     settings.save_every_s = wishes.save_every_s.unwrap_or(settings.save_every_s);
     settings.validate()?;
     settings.recipe.validate_for(config.block_size)?;
-    Ok(Plan { preset, config, settings })
+    Ok(Plan { config, settings })
 }
 
 /// 256 tokens, some two hundred words, unless the text is too short to fill some dozens of such windows.
@@ -141,12 +152,21 @@ mod tests {
     #[test]
     fn a_wish_overrides_what_the_corpus_would_choose() {
         let chosen = plan(&Wishes::default(), 1024, 1_000_000, 300_000).unwrap();
-        assert_eq!((chosen.preset, chosen.config.block_size, chosen.config.n_embd), (Preset::Tiny, 256, 192));
+        assert_eq!((chosen.config.block_size, chosen.config.n_embd), (256, 192));
         let wishes =
             Wishes { n_embd: Some(256), n_head: Some(4), block_size: Some(128), batch: Some(3), ..Wishes::default() };
         let asked = plan(&wishes, 1024, 1_000_000, 300_000).unwrap();
         assert_eq!((asked.config.n_embd, asked.config.head_dim, asked.config.n_ffn), (256, 64, 704));
         assert_eq!((asked.config.block_size, asked.settings.batch), (128, 3));
+    }
+
+    #[test]
+    fn minutes_that_were_given_are_used_up_and_others_end_when_nothing_is_gained() {
+        let patience = |wishes: Wishes| plan(&wishes, 1024, 1_000_000, 300_000).unwrap().settings.patience;
+        let length = Some(Length::Minutes(5.0));
+        assert_eq!(patience(Wishes::default()), 5);
+        assert_eq!(patience(Wishes { length, ..Wishes::default() }), u64::MAX);
+        assert_eq!(patience(Wishes { length, patience: Some(3), ..Wishes::default() }), 3);
     }
 
     #[test]

@@ -33,6 +33,12 @@ pub const SHORT_CONTEXTS: [(f64, usize); 2] = [(0.2, 4), (0.4, 2)];
 /// With batches that grow: until this share of the run, a step has so many quarters of its sequences. Afterwards all.
 pub const SMALL_BATCHES: [(f64, usize); 3] = [(0.2, 1), (0.4, 2), (0.6, 3)];
 
+/// Dropout for a run that reads its text so many times: without it a small model begins to learn by heart after some three
+/// passes (docs/recipe.md).
+pub fn dropout_for(n_passes: f64) -> f32 {
+    if n_passes < 4.0 { 0.0 } else { 0.1 }
+}
+
 /// Parts dropout's random numbers from all others of the same seed.
 const DROPOUT_STREAM: u64 = 1 << 33;
 

@@ -10,10 +10,11 @@ use super::observer::{Event, Observer};
 use super::optimizer::OptimizerSettings;
 use super::overlap;
 use super::plan::Plan;
+use super::planner::Choice;
 use super::plot::loss_svg;
 use super::run_log;
 use super::settings::{Length, Settings};
-use super::text::{head_bytes, tail_bytes, text_bytes};
+use super::text::text_bytes;
 use super::trainer::{Ending, Outcome, Text, Trainer};
 use crate::checkpoint::{Manifest, ModelDir, Verbatim, write_atomic};
 use crate::data::{CorpusReport, Prepared, open_prepared};
@@ -141,6 +142,16 @@ impl Repeat {
     }
 }
 
+/// How a new run begins.
+pub struct Start {
+    /// The shape and the settings.
+    pub plan: Plan,
+    /// How the planner came to them.
+    pub choice: Choice,
+    /// What simpler methods make of the held-out text ([`baselines::of_text`]).
+    pub baselines: Vec<(String, f64)>,
+}
+
 /// What a person is told at the end.
 pub struct RunReport {
     /// How the loop ended and where it stood.
@@ -163,8 +174,19 @@ pub trait Writer {
 
 impl Run {
     /// Creates a model directory for `plan` at `path` and writes all that describes it.
-    pub fn begin(path: &Path, plan: Plan, report: &CorpusReport, tokenizer: Tokenizer, text: Prepared) -> Result<Run> {
-        Run::describe(path, plan.config, plan.settings, report, tokenizer, text)
+    pub fn begin(
+        path: &Path,
+        start: Start,
+        report: &CorpusReport,
+        tokenizer: Tokenizer,
+        text: Prepared,
+    ) -> Result<Run> {
+        let Start { plan, choice, baselines } = start;
+        let mut run = Run::describe(path, plan.config, plan.settings, report, tokenizer, text)?;
+        run.manifest.choice = Some(serde_json::to_value(choice)?);
+        run.manifest.baselines = baselines.into_iter().collect();
+        run.dir.write_manifest(&run.manifest)?;
+        Ok(run)
     }
 
     fn describe(
@@ -231,18 +253,14 @@ impl Run {
             // Killed before its first checkpoint: the seed makes the same beginning again.
             Trainer::new(&cpu, &config, settings, text, &self.dir)?
         };
-        // Where the clock decides, all that can come before the training does: what is over need not be guessed.
-        let (mut baselines, mut reports_s) = (vec![], 0.0);
+        let mut reports_s = 0.0;
         if self.settings.is_by_clock() && !stop.load(Ordering::Relaxed) {
-            baselines = self.baselines();
             reports_s = self.rehearse(trainer.weights(), writer)?;
         }
         let trainer = trainer.timed_by(|| began.elapsed().as_secs_f64(), reports_s);
         let outcome = trainer.run(observer, stop, &mut |weights| writer.sample(weights))?;
         let is_over = outcome.ending != Ending::Interrupted;
-        if is_over && baselines.is_empty() {
-            baselines = self.baselines();
-        }
+        let baselines = self.baselines();
         self.complete_manifest(&outcome, &baselines, &cpu)?;
         self.manifest.verbatim = is_over.then(|| self.verbatim(observer, writer)).flatten();
         self.dir.write_manifest(&self.manifest)?;
@@ -310,12 +328,13 @@ impl Run {
         Ok(())
     }
 
-    /// What xz and a 5-gram make of the same held-out text.
+    /// What xz and a 5-gram make of the same held-out text. A new run was told; a repeated or older one finds out.
     fn baselines(&self) -> Vec<(String, f64)> {
-        let limit = baselines::XZ_TRAIN_LIMIT.max(baselines::FIVE_GRAM_TRAIN_LIMIT);
-        let train = tail_bytes(&self.text.train, &self.tokenizer, limit);
-        let valid = head_bytes(&self.text.valid, &self.tokenizer, baselines::VALID_LIMIT);
-        baselines::beside(&train, &valid)
+        let known = &self.manifest.baselines;
+        if known.is_empty() {
+            return baselines::of_text(&self.text, &self.tokenizer);
+        }
+        known.iter().map(|(name, bits)| (name.clone(), *bits)).rev().collect()
     }
 
     fn write_plot(&self, baselines: &[(String, f64)]) -> Result<()> {

@@ -83,7 +83,7 @@ impl Settings {
                 muon: Some(MuonSettings::default()),
                 ..OptimizerSettings::default()
             },
-            recipe: Recipe::default(),
+            recipe: Recipe { short_contexts: config.block_size.is_multiple_of(4), ..Recipe::default() },
             precision: Precision::F32,
             length,
             milestones: vec![],

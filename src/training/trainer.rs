@@ -124,6 +124,17 @@ struct Snapshot {
     progress: Progress,
 }
 
+/// What the program itself, its tokenizer and buffers of a fixed size take: the difference that was measured.
+const PROGRAM_BYTES: u64 = 25 << 20;
+
+/// Bytes that a run of this shape holds in memory, apart from its text, of which the system keeps what fits.
+pub fn trainer_bytes(config: &Config, settings: &Settings) -> u64 {
+    // Two moments, and the copies: the state to return to, the best weights, and the average where there is one.
+    let n_copies = 2 + 3 + 1 + if settings.recipe.average > 0.0 { 2 } else { 0 };
+    let n_bytes = Network::bytes_for(config, settings.batch * config.block_size) + 4 * n_copies * config.n_params();
+    PROGRAM_BYTES + n_bytes as u64
+}
+
 /// A run under way.
 pub struct Trainer<'a> {
     cpu: &'a Cpu,

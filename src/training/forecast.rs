@@ -1,0 +1,120 @@
+//! What a run should come to: held-out bits per byte as a function of the model, the tokens and the text.
+//!
+//! The form is that of Hoffmann et al. (arXiv 2203.15556), loss = floor + A / N^a + B / D^b for N weights and D tokens,
+//! where tokens seen again count as fewer new ones, after Muennighoff et al. (arXiv 2305.16264, section 5): passes over
+//! the text are worth at most ten further ones. Texts differ in how hard they are, and neither xz nor a 5-gram
+//! foretells it well enough (of five texts with the same xz, models had 0.68 to 0.92 of the 5-gram's bits). So a short run,
+//! the [`Pilot`], says how hard this text is, and the law only by what factor the long run comes lower.
+//!
+//! The constants were fitted to runs of the recipe in this crate over five texts of 0.2 to 15 MB; docs/recipe.md has the
+//! runs, the fit and how far they lie apart. Weights and tokens are in millions.
+
+/// What no number of weights and tokens gets below, as a share of what a million of each come to.
+const FLOOR: f64 = 0.74;
+/// What too few weights cost, at a million, and how fast that falls.
+const BY_WEIGHTS: (f64, f64) = (0.07, 0.33);
+/// What too few tokens cost, at a million, and how fast that falls.
+const BY_TOKENS: (f64, f64) = (0.19, 0.45);
+/// What all passes after the first are worth, in passes, if there are many of them.
+const PASSES_WORTH: f64 = 10.0;
+/// Half the width of the interval, as a share.
+const SPREAD: f64 = 0.07;
+
+/// What a short run came to.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Pilot {
+    /// Weights of its model.
+    pub n_params: usize,
+    /// Tokens that it learned from.
+    pub n_tokens: f64,
+    /// Held-out bits per byte at its end.
+    pub bits_per_byte: f64,
+}
+
+/// A run as far as the law knows it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prospect {
+    /// Weights of the model.
+    pub n_params: usize,
+    /// Tokens learned from, repeats included.
+    pub n_tokens: f64,
+    /// Tokens of the training text.
+    pub n_text_tokens: usize,
+}
+
+/// Held-out bits per byte to be expected.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Forecast {
+    /// The lower end of the interval.
+    pub low: f64,
+    /// The most likely value.
+    pub bits_per_byte: f64,
+    /// The upper end of the interval.
+    pub high: f64,
+}
+
+impl Prospect {
+    /// How often the text is read.
+    pub fn n_passes(&self) -> f64 {
+        self.n_tokens / self.n_text_tokens.max(1) as f64
+    }
+
+    /// Tokens that would teach as much if all of them were new.
+    fn n_effective_tokens(&self) -> f64 {
+        let repeats = self.n_passes() - 1.0;
+        if repeats <= 0.0 {
+            return self.n_tokens;
+        }
+        self.n_text_tokens as f64 * (1.0 + PASSES_WORTH * (1.0 - (-repeats / PASSES_WORTH).exp()))
+    }
+
+    /// What the law gives, as a multiple that differs from text to text.
+    fn law(&self) -> f64 {
+        let millions = |n: f64| (n / 1e6).max(1e-6);
+        let by_weights = BY_WEIGHTS.0 * millions(self.n_params as f64).powf(-BY_WEIGHTS.1);
+        let by_tokens = BY_TOKENS.0 * millions(self.n_effective_tokens()).powf(-BY_TOKENS.1);
+        FLOOR + by_weights + by_tokens
+    }
+
+    /// What the run should come to, when `pilot` was made on the same text.
+    pub fn forecast(&self, pilot: &Pilot) -> Forecast {
+        let short = Prospect { n_params: pilot.n_params, n_tokens: pilot.n_tokens, ..*self };
+        let bits_per_byte = pilot.bits_per_byte * self.law() / short.law();
+        Forecast { low: bits_per_byte * (1.0 - SPREAD), bits_per_byte, high: bits_per_byte * (1.0 + SPREAD) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: Prospect = Prospect { n_params: 1_000_000, n_tokens: 2e6, n_text_tokens: 400_000 };
+    const PILOT: Pilot = Pilot { n_params: 1_000_000, n_tokens: 1e5, bits_per_byte: 2.8 };
+
+    fn bits(run: Prospect) -> f64 {
+        run.forecast(&PILOT).bits_per_byte
+    }
+
+    #[test]
+    fn more_tokens_and_more_weights_promise_fewer_bits_and_a_harder_text_more() {
+        assert!(bits(Prospect { n_tokens: 4e6, ..RUN }) < bits(RUN));
+        assert!(bits(Prospect { n_params: 3_000_000, ..RUN }) < bits(RUN));
+        assert!(RUN.forecast(&Pilot { bits_per_byte: 3.0, ..PILOT }).bits_per_byte > bits(RUN));
+        let Forecast { low, bits_per_byte, high } = RUN.forecast(&PILOT);
+        assert!(low < bits_per_byte && bits_per_byte < high);
+    }
+
+    #[test]
+    fn a_run_like_the_pilot_is_expected_to_end_like_it() {
+        let same = Prospect { n_params: PILOT.n_params, n_tokens: PILOT.n_tokens, ..RUN };
+        assert!((bits(same) - PILOT.bits_per_byte).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_same_tokens_teach_less_when_they_are_read_again_and_in_the_end_nothing() {
+        let fresh = Prospect { n_text_tokens: 2_000_000, ..RUN };
+        assert!(bits(fresh) < bits(RUN));
+        let (many, more) = (Prospect { n_tokens: 80e6, ..RUN }, Prospect { n_tokens: 160e6, ..RUN });
+        assert!(bits(many) - bits(more) < 1e-3, "{} {}", bits(many), bits(more));
+    }
+}
