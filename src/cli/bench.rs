@@ -1,10 +1,12 @@
 //! `siskin bench train`: how fast a training step is here.
 
+use crate::cli::recipe::OptimizerChoice;
 use crate::cli::shape::precision_parser;
 use crate::cli::{Exit, n_threads};
 use crate::kernels::Cpu;
 use crate::model::{Config, Preset};
 use crate::training::bench::{Measured, measure_training};
+use crate::training::optimizer::{MuonSettings, OptimizerSettings};
 use crate::training::precision::PrecisionChoice;
 use crate::training::profile::PartTime;
 use crate::words;
@@ -44,6 +46,9 @@ struct TrainBenchArgs {
     /// What matrix products multiply; `auto` takes the fastest that this CPU has
     #[arg(long, value_parser = precision_parser(), default_value = "auto")]
     precision: PrecisionChoice,
+    /// Which update to make; `adamw` is what other trainers' figures are for
+    #[arg(long, value_enum, value_name = "NAME", default_value_t)]
+    optimizer: OptimizerChoice,
     /// Also show which part of a step takes how long
     #[arg(long)]
     profile: bool,
@@ -58,7 +63,9 @@ pub(super) fn run(args: BenchArgs) -> Result<Exit> {
     let config = args.shape.apply(args.preset.config(args.shape.vocab.unwrap_or(2048), 256))?;
     let n_threads = n_threads(args.threads);
     let precision = args.precision.resolve(&Cpu::new(n_threads))?;
-    let measured = measure_training(&config, args.batch, args.steps, n_threads, precision);
+    let muon = (args.optimizer == OptimizerChoice::Muon).then(MuonSettings::default);
+    let optimizer = OptimizerSettings { muon, ..OptimizerSettings::default() };
+    let measured = measure_training(&config, args.batch, args.steps, n_threads, precision, optimizer);
     let mut out = std::io::stdout().lock();
     if args.json {
         serde_json::to_writer(&mut out, &measured)?;

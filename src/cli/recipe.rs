@@ -62,7 +62,7 @@ pub(super) struct RecipeArgs {
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum OptimizerChoice {
+pub(super) enum OptimizerChoice {
     /// Orthogonalised momentum: learns more from each token
     #[default]
     Muon,

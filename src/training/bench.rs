@@ -79,7 +79,7 @@ pub fn time_steps(
     let mut random = Random::new(0, 0);
     let ids: Vec<u32> = (0..2 * n_rows).map(|_| random.below(config.vocab_size as u64) as u32).collect();
     let mut network = Network::new(config, &initial_weights(config, 0), n_rows).with_precision(precision);
-    let mut optimizer = Optimizer::new(optimizer, network.layout());
+    let mut optimizer = Optimizer::new(optimizer, network.layout()).with_precision(precision);
     let batch_ids = Batch { ids: &ids[..n_rows], targets: &ids[n_rows..], n_positions: config.block_size };
     let mut times = Vec::with_capacity(n_steps);
     for step in 0..N_WARMUP + n_steps.max(1) {
@@ -108,10 +108,10 @@ pub fn measure_training(
     n_steps: usize,
     n_threads: usize,
     precision: Precision,
+    optimizer: OptimizerSettings,
 ) -> Measured {
     let cpu = Cpu::new(n_threads);
-    // AdamW throughout: what the peers that this is compared with do.
-    let timed = time_steps(&cpu, config, batch, n_steps, precision, OptimizerSettings::default());
+    let timed = time_steps(&cpu, config, batch, n_steps, precision, optimizer);
     let (times, network) = (&timed.times, &timed.network);
     let ms_per_step = 1e3 * timed.median_s();
     let tokens_per_second = (batch * config.block_size) as f64 / timed.median_s();

@@ -3,6 +3,7 @@
 //! Decay groups: matrices are decayed, vectors are not. Where Muon is off, AdamW updates everything.
 
 use crate::kernels::adamw::{AdamW, adamw, sum_of_squares};
+use crate::kernels::gemm::Precision;
 use crate::kernels::muon::{MatrixPlace, Muon, muon};
 use crate::kernels::{AlignedBuf, Cpu};
 use crate::model::{Layout, TensorSpec};
@@ -103,6 +104,8 @@ fn yes() -> bool {
 /// The moments of every weight.
 pub struct Optimizer {
     settings: OptimizerSettings,
+    /// What Muon's products multiply.
+    precision: Precision,
     /// Tensors that AdamW updates, and the factors on their rates.
     by_adamw: Vec<(TensorSpec, f64)>,
     /// Matrices that Muon updates.
@@ -123,11 +126,17 @@ impl Optimizer {
         let with_factor = |t: TensorSpec| (t.clone(), factor(&t));
         Optimizer {
             settings,
+            precision: Precision::F32,
             by_adamw: by_adamw.into_iter().map(with_factor).collect(),
             by_muon: matrices.into_iter().map(|t| MatrixPlace { n_rows: t.shape[0], range: t.range }).collect(),
             moment1: AlignedBuf::zeros(layout.n_elements),
             moment2: AlignedBuf::zeros(layout.n_elements),
         }
+    }
+
+    /// The same, with Muon's products in `precision`.
+    pub fn with_precision(self, precision: Precision) -> Optimizer {
+        Optimizer { precision, ..self }
     }
 
     /// The norm of the mean gradient, when `gradients` is the sum of `n_batches` batches.
@@ -158,7 +167,7 @@ impl Optimizer {
                 step,
                 gradient_scale,
             };
-            muon(cpu, update, &self.by_muon, weights, gradients, &mut self.moment1, &mut self.moment2);
+            muon(cpu, self.precision, update, &self.by_muon, weights, gradients, &mut self.moment1, &mut self.moment2);
         }
         for (tensor, lr_factor) in &self.by_adamw {
             let range = tensor.range.clone();

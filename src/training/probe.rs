@@ -49,7 +49,7 @@ impl Probe for Here<'_> {
         let n_rows = settings.batch * config.block_size;
         let weights = initial_weights(config, settings.seed);
         let mut network = Network::new(config, &weights, n_rows).with_precision(settings.precision);
-        let mut optimizer = Optimizer::new(settings.optimizer, &Layout::new(config));
+        let mut optimizer = Optimizer::new(settings.optimizer, &Layout::new(config)).with_precision(settings.precision);
         let state = LoaderState::default();
         let mut loader = Loader::new(self.text.train, config.block_size, settings.recipe.order, settings.seed, state)?;
         let (mut ids, mut targets) = (vec![0; n_rows], vec![0; n_rows]);

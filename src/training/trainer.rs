@@ -217,7 +217,7 @@ impl<'a> Trainer<'a> {
             read_at_s: 0.0,
             reports_s: 0.0,
             network: Network::new(config, &snapshot.weights, n_rows).with_precision(precision),
-            optimizer: Optimizer::new(settings.optimizer, &Layout::new(config)),
+            optimizer: Optimizer::new(settings.optimizer, &Layout::new(config)).with_precision(precision),
             progress: snapshot.progress.clone(),
             best_weights: Vec::new(),
             average: snapshot.average.clone(),

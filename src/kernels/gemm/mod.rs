@@ -218,7 +218,7 @@ pub fn gemm(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32]
     let panels = panels.at_least(pack::stored_steps(precision, b.n_rows.min(precision.block_k())) * n_padded);
     for_each_block(precision, b.n_rows, |k, depth, _| {
         pack::pack_block(cpu, precision, b, k, depth, panels);
-        multiply_block(cpu, precision, a, panels, b.n_cols, k, depth, c, start);
+        multiply_block(cpu, precision, a, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start);
     });
 }
 
@@ -228,7 +228,7 @@ pub fn gemm_packed(cpu: &Cpu, a: Matrix, b: &PackedMatrix, c: &mut [f32], start:
     let n_padded = b.n_cols.next_multiple_of(PANEL);
     for_each_block(b.precision, b.n_rows, |k, depth, steps| {
         let panels = &b.panels[steps.start * n_padded..steps.end * n_padded];
-        multiply_block(cpu, b.precision, a, panels, b.n_cols, k, depth, c, start);
+        multiply_block(cpu, b.precision, a, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start);
     });
 }
 
@@ -260,31 +260,36 @@ thread_local! {
     static A_BLOCK: RefCell<AlignedBuf> = RefCell::default();
 }
 
-/// C += A[.., k..k + depth] · the packed block, where the first block starts from `start`.
-fn multiply_block(
-    cpu: &Cpu,
-    precision: Precision,
-    a: Matrix,
-    panels: &[f32],
+/// A packed block of B.
+#[derive(Clone, Copy)]
+struct PackedBlock<'a> {
+    panels: &'a [f32],
     n_cols: usize,
+    /// The first of its inner elements, and their number.
     k: usize,
     depth: usize,
-    c: &mut [f32],
-    start: Start,
-) {
-    let n_rows = a.n_rows;
-    assert_eq!(c.len(), n_rows * n_cols, "C of {n_rows} x {n_cols}");
-    if let Start::From(values) = start {
-        assert_eq!(values.len(), c.len(), "the starting values have C's shape");
-    }
-    let (isa, n_steps) = (cpu.isa, pack::n_steps(precision, depth));
-    let panel_len = pack::stored_steps(precision, depth) * PANEL;
-    let tile_rows = tile_rows(isa);
-    // Up to eight tiles of rows: 112 x 512 floats, 224 KB, which stay in the L2 cache while panels pass by; fewer where
-    // that would leave a thread without work. Where rows are few (decode), columns are cut too.
+}
+
+/// What of C is computed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// The panels of columns up to and with the one that the diagonal goes through.
+    LowerPanels,
+}
+
+/// Rows of tiles that a task takes at most: 112 x 512 words of A, 224 KB, stay in the L2 cache while panels pass by.
+const MAX_TILES: usize = 8;
+
+/// C += A[.., k..k + depth] · the packed block, where the first block starts from `start`.
+fn multiply_block(cpu: &Cpu, precision: Precision, a: Matrix, b: PackedBlock, c: &mut [f32], start: Start) {
+    check_shapes(a, b.n_cols, c, start);
+    let (isa, n_rows, tile_rows) = (cpu.isa, a.n_rows, tile_rows(cpu.isa));
+    // Fewer rows than the most where that would leave a thread without work. Where rows are few (decode), columns are
+    // cut too.
     let n_tasks = 4 * cpu.n_threads();
-    let n_panels = n_cols.div_ceil(PANEL);
-    let block_rows = tile_rows * (n_rows.div_ceil(tile_rows) / n_tasks).clamp(1, 8);
+    let n_panels = b.n_cols.div_ceil(PANEL);
+    let block_rows = tile_rows * (n_rows.div_ceil(tile_rows) / n_tasks).clamp(1, MAX_TILES);
     let n_row_blocks = n_rows.div_ceil(block_rows);
     let n_groups = n_tasks.div_ceil(n_row_blocks.max(1)).clamp(1, n_panels.max(1));
     let group_panels = n_panels.div_ceil(n_groups);
@@ -292,35 +297,126 @@ fn multiply_block(
     cpu.pool.run(n_row_blocks * n_groups, |task| {
         let rows = task / n_groups * block_rows..(task / n_groups * block_rows + block_rows).min(n_rows);
         let group = task % n_groups * group_panels..((task % n_groups + 1) * group_panels).min(n_panels);
-        A_BLOCK.with_borrow_mut(|buf| {
-            let block = pack::ABlock::copy((isa, precision), buf, a, rows.clone(), k, depth);
-            for panel in group {
-                let col = panel * PANEL;
-                for row in rows.clone().step_by(tile_rows) {
-                    let at = row * n_cols + col;
-                    let tile = Tile {
-                        a: block.row_ptr(row - rows.start),
-                        a_row: block.row_stride,
-                        a_col: block.col_stride,
-                        b: panels[panel * panel_len..].as_ptr(),
-                        b_row: PANEL,
-                        c: c.as_ptr_at(at),
-                        start: match start {
-                            Start::Zero if k == 0 => std::ptr::null(),
-                            Start::From(values) if k == 0 => values[at..].as_ptr(),
-                            _ => c.as_ptr_at(at),
-                        },
-                        c_row: n_cols,
-                        k: n_steps,
-                        n_rows: tile_rows.min(rows.end - row),
-                        n_cols: PANEL.min(n_cols - col),
-                    };
-                    // SAFETY: the block of A and the panel were packed for `depth`; the tile of C lies inside C
-                    // (asserted above) and belongs to this task alone.
-                    unsafe { self::tile(isa, precision, tile) };
+        // SAFETY: no two tasks have the same rows and panels.
+        unsafe { multiply_rows((isa, precision), a, b, rows, group, &c, start, Part::Whole) };
+    });
+}
+
+fn check_shapes(a: Matrix, n_cols: usize, c: &[f32], start: Start) {
+    assert_eq!(c.len(), a.n_rows * n_cols, "C of {} x {n_cols}", a.n_rows);
+    if let Start::From(values) = start {
+        assert_eq!(values.len(), c.len(), "the starting values have C's shape");
+    }
+}
+
+/// The part of [`multiply_block`] that concerns some rows of A and some panels of B.
+///
+/// # Safety
+/// C and `start` have the shapes that [`check_shapes`] asks for, and no other thread uses these rows and columns of C.
+unsafe fn multiply_rows(
+    (isa, precision): (Isa, Precision),
+    a: Matrix,
+    b: PackedBlock,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    c: &SharedSlice<f32>,
+    start: Start,
+    part: Part,
+) {
+    let PackedBlock { n_cols, k, depth, .. } = b;
+    let (n_steps, panel_len) = (pack::n_steps(precision, depth), pack::stored_steps(precision, depth) * PANEL);
+    let tile_rows = tile_rows(isa);
+    A_BLOCK.with_borrow_mut(|buf| {
+        let block = pack::ABlock::copy((isa, precision), buf, a, rows.clone(), k, depth);
+        for panel in panels {
+            let col = panel * PANEL;
+            for row in rows.clone().step_by(tile_rows) {
+                if part == Part::LowerPanels && col >= row + tile_rows {
+                    continue;
                 }
+                let at = row * n_cols + col;
+                let tile = Tile {
+                    a: block.row_ptr(row - rows.start),
+                    a_row: block.row_stride,
+                    a_col: block.col_stride,
+                    b: b.panels[panel * panel_len..].as_ptr(),
+                    b_row: PANEL,
+                    c: c.as_ptr_at(at),
+                    start: match start {
+                        Start::Zero if k == 0 => std::ptr::null(),
+                        Start::From(values) if k == 0 => values[at..].as_ptr(),
+                        _ => c.as_ptr_at(at),
+                    },
+                    c_row: n_cols,
+                    k: n_steps,
+                    n_rows: tile_rows.min(rows.end - row),
+                    n_cols: PANEL.min(n_cols - col),
+                };
+                // SAFETY: the block of A and the panel were packed for `depth`; the tile of C lies inside C and is this
+                // thread's alone, as the caller promised.
+                unsafe { self::tile(isa, precision, tile) };
             }
-        });
+        }
+    });
+}
+
+/// As [`gemm`], on the calling thread alone: for a kernel whose tasks are whole matrices. `buf` holds B's panels.
+pub(super) fn gemm_on_thread(
+    unit: (Isa, Precision),
+    a: Matrix,
+    b: Matrix,
+    c: &mut [f32],
+    start: Start,
+    buf: &mut AlignedBuf,
+) {
+    multiply_on_thread(unit, a, b, c, start, buf, Part::Whole);
+}
+
+/// C (M, M) = A · B on the calling thread alone, where C is known to be symmetric: about half the work.
+pub(super) fn symmetric_on_thread(
+    (isa, precision): (Isa, Precision),
+    a: Matrix,
+    b: Matrix,
+    c: &mut [f32],
+    buf: &mut AlignedBuf,
+) {
+    assert_eq!(a.n_rows, b.n_cols, "a symmetric matrix is square");
+    multiply_on_thread((isa, precision), a, b, c, Start::Zero, buf, Part::LowerPanels);
+    let m = a.n_rows;
+    for col in (PANEL..m).step_by(PANEL) {
+        // What lies right of the panel on the diagonal mirrors what lies below it.
+        let (above, below) = c.split_at_mut(col * m);
+        let (from, to) = (&below[col - PANEL..], &mut above[(col - PANEL) * m + col..]);
+        transpose::transpose(isa, (from, m), (m - col, PANEL), (to, m));
+    }
+}
+
+fn multiply_on_thread(
+    (isa, precision): (Isa, Precision),
+    a: Matrix,
+    b: Matrix,
+    c: &mut [f32],
+    start: Start,
+    buf: &mut AlignedBuf,
+    part: Part,
+) {
+    assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
+    assert!(precision.is_available(isa), "{} products on {}", precision.name(), isa.name());
+    check_shapes(a, b.n_cols, c, start);
+    let (n_panels, block_rows) = (b.n_cols.div_ceil(PANEL), MAX_TILES * tile_rows(isa));
+    let c = SharedSlice::new(c);
+    for_each_block(precision, b.n_rows, |k, depth, _| {
+        let panel_len = pack::stored_steps(precision, depth) * PANEL;
+        let panels = &mut buf.at_least(n_panels * panel_len)[..n_panels * panel_len];
+        for (panel, out) in panels.chunks_exact_mut(panel_len).enumerate() {
+            pack::pack_panel(isa, precision, b, k, depth, panel, out);
+        }
+        let block = PackedBlock { panels, n_cols: b.n_cols, k, depth };
+        for first in (0..a.n_rows).step_by(block_rows) {
+            let rows = first..(first + block_rows).min(a.n_rows);
+            // SAFETY: C is borrowed exclusively, and its shape was checked.
+            unsafe { multiply_rows((isa, precision), a, block, rows, 0..n_panels, &c, start, part) };
+        }
     });
 }
 
@@ -330,16 +426,6 @@ pub(super) struct Panels<'a> {
     pub(super) data: &'a [f32],
     /// Elements from one panel to the next; a panel's rows are [`PANEL`] apart.
     pub(super) panel_stride: usize,
-}
-
-/// Packs all of `b` (K, N) into `buf` on the calling thread, for [`small_gemm`].
-pub(super) fn pack_panels<'a>(isa: Isa, buf: &'a mut AlignedBuf, b: Matrix) -> Panels<'a> {
-    let panel_stride = b.n_rows * PANEL;
-    let data = buf.at_least(b.n_cols.div_ceil(PANEL) * panel_stride);
-    for (panel, out) in data.chunks_exact_mut(panel_stride.max(1)).enumerate() {
-        pack::pack_panel(isa, Precision::F32, b, 0, b.n_rows, panel, out);
-    }
-    Panels { data, panel_stride }
 }
 
 /// C (M, N) = (accumulate ? C : 0) + A (M, K) · B on the calling thread alone, for the small products of attention.

@@ -107,6 +107,21 @@ fn a_row_has_the_same_bits_alone_in_a_batch_packed_or_on_more_threads() {
 }
 
 #[test]
+fn on_one_thread_a_product_has_the_same_bits_and_half_of_a_symmetric_one_is_enough() {
+    let (m, k) = (77, 1100);
+    let a = noise(m * k, 6);
+    let rows = Matrix::new(&a, m, k);
+    for (isa, precision) in ways() {
+        let [mut wanted, mut whole, mut half] = [(); 3].map(|()| vec![0.5; m * m]);
+        let mut buf = AlignedBuf::default();
+        gemm(&Cpu::with_isa(2, isa), precision, rows, rows.transposed(), &mut wanted, Start::Zero);
+        gemm_on_thread((isa, precision), rows, rows.transposed(), &mut whole, Start::Zero, &mut buf);
+        symmetric_on_thread((isa, precision), rows, rows.transposed(), &mut half, &mut buf);
+        assert!(wanted == whole && wanted == half, "{} {}", isa.name(), precision.name());
+    }
+}
+
+#[test]
 fn a_product_over_no_inner_elements_leaves_c_alone() {
     let mut c = vec![1.0, 2.0];
     gemm(&Cpu::new(1), Precision::F32, Matrix::new(&[], 1, 0), Matrix::new(&[], 0, 2), &mut c, Start::Accumulate);
