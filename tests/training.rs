@@ -128,7 +128,7 @@ fn the_seed_decides_the_bytes_whatever_the_number_of_threads() {
 #[rustfmt::skip]
 const ALL_LEVERS: [&str; 29] = [
     "--accumulate", "2", "--order", "documents", "--short-contexts", "on", "--grow-batch", "on", "--dropout", "0.2",
-    "--average", "0.5", "--normuon", "off", "--cautious", "off", "--momentum", "0.9", "--beta2", "0.95",
+    "--average", "0.5", "--normuon", "off", "--cautious", "on", "--momentum", "0.9", "--beta2", "0.95",
     "--embed-lr", "2", "--weight-decay", "0.3", "--warmup", "5", "--warmdown", "0.3", "--max-grad-norm=2",
 ];
 

@@ -23,16 +23,16 @@ pub(super) struct RecipeArgs {
     /// Muon's momentum
     #[arg(long, value_name = "X")]
     momentum: Option<f32>,
-    /// Muon: give every neuron updates of the same size
+    /// Muon: give every neuron updates of the same size; on if not given
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     normuon: Option<Switch>,
-    /// Muon: decay a weight only where that does not work against its update
+    /// Muon: decay a weight only where that does not work against its update; off if not given
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     cautious: Option<Switch>,
     /// AdamW's memory of squared gradients
     #[arg(long, value_name = "X")]
     beta2: Option<f32>,
-    /// Decay of matrices, as a multiple of the rate
+    /// Decay of matrices, as a multiple of the rate; 0.1 if not given
     #[arg(long, value_name = "X")]
     weight_decay: Option<f32>,
     /// Norm to which longer gradients are cut
@@ -44,19 +44,20 @@ pub(super) struct RecipeArgs {
     /// Share of the run, at its end, over which the rate falls (0 to 1)
     #[arg(long, value_name = "X")]
     warmdown: Option<f64>,
-    /// Share of the run, at its end, whose weights are averaged (0 to below 1)
+    /// Share of the run, at its end, whose weights are averaged (0 to below 1); 0 if not given
     #[arg(long, value_name = "X")]
     average: Option<f64>,
-    /// Order of the text: shuffled windows, windows packed from documents, or random windows
+    /// Order of the text: shuffled windows (if not given), windows packed from documents, or random windows
     #[arg(long, value_enum, hide_possible_values = true, value_name = "shuffled|documents|random")]
     order: Option<OrderChoice>,
-    /// Learn from a quarter, then half of the context in the first parts of the run
+    /// Learn from a quarter, then half of the context in the first parts of the run; on if not given
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     short_contexts: Option<Switch>,
-    /// Make smaller steps in the first parts of the run
+    /// Make smaller steps in the first parts of the run; off if not given
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     grow_batch: Option<Switch>,
-    /// Share of each block's inner activations zeroed while learning (0 to 0.9)
+    /// Share of each block's inner activations zeroed while learning (0 to 0.9); if not given, 0.2 where the text is read
+    /// four times or more, else 0
     #[arg(long, value_name = "P")]
     dropout: Option<f32>,
 }

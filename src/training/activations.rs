@@ -12,15 +12,33 @@ pub(super) struct Sizes {
     n_embd: usize,
     n_ffn: usize,
     heads: Heads,
-    /// Rows of the largest batch: B * T.
-    pub(super) n_rows: usize,
+    /// Rows that are in memory at once: those of the largest part of a batch.
+    n_rows: usize,
     /// Rows of logits held at once.
     pub(super) head_rows: usize,
     vocab_size: usize,
 }
 
+/// Bytes of activations above which a batch is worked on in parts. Each part reads and writes all gradients once more and
+/// packs all weights once more, which costs some percent, so batches that fit stay whole.
+const PART_BYTES: usize = 512 << 20;
+
 impl Sizes {
-    pub(super) fn new(config: &Config, n_rows: usize) -> Sizes {
+    /// The sizes for batches of `max_rows` rows, in sequences of up to the model's context.
+    pub(super) fn new(config: &Config, max_rows: usize) -> Sizes {
+        let whole = Sizes::with_rows(config, max_rows);
+        let n_parts = (4 * Activations::n_elements(&whole)).div_ceil(PART_BYTES);
+        Sizes::with_rows(config, (max_rows / n_parts).max(config.block_size).min(max_rows))
+    }
+
+    /// Rows of a part of a batch whose sequences have `n_positions` tokens: whole sequences, as many as there is memory
+    /// for.
+    pub(super) fn part_rows(&self, n_positions: usize) -> usize {
+        (self.n_rows / n_positions).max(1) * n_positions
+    }
+
+    /// The sizes for `n_rows` rows at once.
+    pub(super) fn with_rows(config: &Config, n_rows: usize) -> Sizes {
         Sizes {
             n_layer: config.n_layer,
             n_embd: config.n_embd,
@@ -39,7 +57,7 @@ pub(super) fn heads(config: &Config) -> Heads {
     Heads { n_head: config.n_head, n_kv_head: config.n_kv_head, head_dim: config.head_dim }
 }
 
-/// All buffers of a step. N rows (B * T of the largest batch), L layers; a shorter batch uses the front of each.
+/// All buffers of a step. N rows of a part of a batch, L layers; a smaller part uses the front of each.
 ///
 /// What the backward pass can make again for little (normalised rows, the SwiGLU product) is kept once, not per layer.
 pub(super) struct Activations<'a> {

@@ -41,8 +41,12 @@ pub struct Network {
     pub gradients: AlignedBuf,
     /// Dropout of the next [`Network::loss_and_gradients`]; judging ([`Network::nats`]) never drops anything.
     pub dropout: Option<Dropout>,
+    /// Rows of the largest batch.
+    max_rows: usize,
     sizes: Sizes,
     block: AlignedBuf,
+    /// Cross-entropy of each row of a batch.
+    nats: AlignedBuf,
     rope: RopeTable,
     /// The head, packed once a pass since it is applied to one group of rows after another.
     head: PackedMatrix,
@@ -68,7 +72,9 @@ impl Network {
             config: config.clone(),
             precision: Precision::F32,
             layout,
+            max_rows,
             sizes,
+            nats: AlignedBuf::zeros(max_rows),
         }
     }
 
@@ -117,31 +123,46 @@ impl Network {
 
     /// The cross-entropy of each row in nats (0 where ignored).
     pub fn nats(&mut self, cpu: &Cpu, batch: Batch) -> &[f32] {
-        let n = batch.ids.len();
-        self.profile.start();
-        let (mut pass, mut a) = self.pass(cpu, batch);
-        pass.forward(&mut a);
-        pass.head(&mut a, None);
-        let Activations { nats, .. } = a;
-        &nats[..n]
+        self.for_parts(cpu, batch, |pass, a, _| {
+            pass.forward(a);
+            pass.head(a, None);
+        })
     }
 
     /// The mean cross-entropy over the rows that count, in nats; adds its gradients to [`Network::gradients`].
     pub fn loss_and_gradients(&mut self, cpu: &Cpu, batch: Batch) -> f64 {
         let n_counted = batch.targets.iter().filter(|&&t| t != IGNORED).count().max(1);
-        self.profile.start();
         let (dropout, precision) = (self.dropout, self.precision);
-        let (mut pass, mut a) = self.pass(cpu, batch);
-        (pass.dropout, pass.precision) = (dropout, precision);
-        pass.forward(&mut a);
-        pass.head(&mut a, Some(1.0 / n_counted as f32));
-        pass.backward(&mut a);
-        a.nats[..batch.ids.len()].iter().map(|&n| n as f64).sum::<f64>() / n_counted as f64
+        let nats = self.for_parts(cpu, batch, |pass, a, part| {
+            (pass.dropout, pass.precision) = (dropout.map(|dropout| dropout.at(part)), precision);
+            pass.forward(a);
+            pass.head(a, Some(1.0 / n_counted as f32));
+            pass.backward(a);
+        });
+        nats.iter().map(|&n| n as f64).sum::<f64>() / n_counted as f64
+    }
+
+    /// Does `work` with one part of `batch` after the other, so that memory is needed for the activations of a part
+    /// only; it also gets the part's number. Returns the cross-entropies that it left behind.
+    fn for_parts(&mut self, cpu: &Cpu, batch: Batch, work: impl Fn(&mut Pass, &mut Activations, u64)) -> &[f32] {
+        let n = batch.ids.len();
+        assert!(n <= self.max_rows, "a batch of {n} rows in memory for {}", self.max_rows);
+        self.profile.start();
+        let mut nats = std::mem::take(&mut self.nats);
+        let n_part = self.sizes.part_rows(batch.n_positions);
+        for (part, first) in (0..n).step_by(n_part).enumerate() {
+            let rows = first..(first + n_part).min(n);
+            let (ids, targets) = (&batch.ids[rows.clone()], &batch.targets[rows.clone()]);
+            let (mut pass, mut a) = self.pass(cpu, Batch { ids, targets, ..batch });
+            work(&mut pass, &mut a, part as u64);
+            nats[rows.clone()].copy_from_slice(&a.nats[..rows.len()]);
+        }
+        self.nats = nats;
+        &self.nats[..n]
     }
 
     fn pass<'s: 'p, 'p>(&'s mut self, cpu: &'p Cpu, batch: Batch<'p>) -> (Pass<'p>, Activations<'s>) {
         let n = batch.ids.len();
-        assert!(n <= self.sizes.n_rows, "a batch of {n} rows in memory for {}", self.sizes.n_rows);
         assert!(
             batch.targets.len() == n && n.is_multiple_of(batch.n_positions),
             "{n} ids in sequences of {}",

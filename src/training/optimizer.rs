@@ -87,7 +87,7 @@ impl Default for OptimizerSettings {
 
 impl Default for MuonSettings {
     fn default() -> MuonSettings {
-        MuonSettings { lr_factor: 1.0, momentum: 0.95, beta2: 0.95, normalises_rows: true, is_cautious: true }
+        MuonSettings { lr_factor: 1.0, momentum: 0.95, beta2: 0.95, normalises_rows: true, is_cautious: false }
     }
 }
 

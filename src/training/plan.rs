@@ -2,7 +2,7 @@
 //!
 //! Only arithmetic on sizes; nothing is read, timed or printed here.
 
-use super::recipe::{RecipeWishes, dropout_for};
+use super::recipe::RecipeWishes;
 use super::settings::{Length, Settings};
 use crate::kernels::gemm::Precision;
 use crate::model::{Config, Preset};
@@ -111,14 +111,15 @@ pub fn plan(wishes: &Wishes, vocab_size: usize, n_train_bytes: u64, n_train_toke
     settings.lr = wishes.lr.unwrap_or(settings.lr);
     if let Length::Steps(n_steps) = length {
         let n_tokens = n_steps as f64 * settings.tokens_per_step(&config) as f64;
-        settings.recipe.dropout = dropout_for(n_tokens / n_train_tokens as f64);
+        wishes.recipe.regularise(&mut settings, n_tokens / n_train_tokens as f64);
     }
     wishes.recipe.apply(&mut settings);
     settings.precision = wishes.precision;
     // Minutes that a person gave are used up: the rate falls at their end, which is when held-out text gains most.
     let gave_minutes = matches!(wishes.length, Some(Length::Minutes(_)));
-    let patience = if gave_minutes { u64::MAX } else { settings.patience };
-    settings.patience = wishes.patience.unwrap_or(patience);
+    if gave_minutes || wishes.patience.is_some() {
+        settings.patience = wishes.patience;
+    }
     settings.save_every_s = wishes.save_every_s.unwrap_or(settings.save_every_s);
     settings.validate()?;
     settings.recipe.validate_for(config.block_size)?;
@@ -164,9 +165,9 @@ mod tests {
     fn minutes_that_were_given_are_used_up_and_others_end_when_nothing_is_gained() {
         let patience = |wishes: Wishes| plan(&wishes, 1024, 1_000_000, 300_000).unwrap().settings.patience;
         let length = Some(Length::Minutes(5.0));
-        assert_eq!(patience(Wishes::default()), 5);
-        assert_eq!(patience(Wishes { length, ..Wishes::default() }), u64::MAX);
-        assert_eq!(patience(Wishes { length, patience: Some(3), ..Wishes::default() }), 3);
+        assert_eq!(patience(Wishes::default()), Some(5));
+        assert_eq!(patience(Wishes { length, ..Wishes::default() }), None);
+        assert_eq!(patience(Wishes { length, patience: Some(3), ..Wishes::default() }), Some(3));
     }
 
     #[test]

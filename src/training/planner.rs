@@ -9,7 +9,6 @@
 use super::forecast::{Forecast, Pilot, Prospect};
 use super::plan::{Plan, Wishes, plan};
 use super::probe::{N_TIMED, Probe};
-use super::recipe::dropout_for;
 use super::settings::Length;
 use super::trainer::trainer_bytes;
 use anyhow::Result;
@@ -102,7 +101,7 @@ pub fn choose(wishes: &Wishes, text: TextFacts, spent_s: f64, probe: &mut dyn Pr
     let best = weighed.into_iter().min_by(|(_, a), (_, b)| bits(a).total_cmp(&bits(b)));
     let (mut plan, chosen) = best.expect("at least one shape was weighed");
     let n_passes = chosen.n_tokens / text.n_train_tokens.max(1) as f64;
-    plan.settings.recipe.dropout = wishes.recipe.dropout.unwrap_or(dropout_for(n_passes));
+    wishes.recipe.regularise(&mut plan.settings, n_passes);
     let memory_bytes = trainer_bytes(&plan.config, &plan.settings);
     Ok((plan, Choice { chosen, n_passes, memory_bytes, pilot, candidates }))
 }
@@ -149,7 +148,7 @@ fn costs_too_much((last, candidate): &(Plan, Candidate), next: &Plan, seconds_le
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::recipe::RecipeWishes;
+    use crate::training::recipe::{RecipeWishes, Regularisation};
 
     const TEXT: TextFacts = TextFacts { vocab_size: 1024, n_train_bytes: 1_000_000, n_train_tokens: 400_000 };
 
@@ -216,17 +215,18 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_read_many_times_is_learned_with_dropout_unless_a_person_says_otherwise() {
-        let plan = |minutes, dropout| {
+    fn text_that_is_read_many_times_is_learned_with_dropout_and_decay_unless_a_person_says_otherwise() {
+        let plan = |minutes, dropout: Option<f32>| {
             let recipe = RecipeWishes { dropout, ..RecipeWishes::default() };
             let wishes = Wishes { length: Some(Length::Minutes(minutes)), recipe, ..Wishes::default() };
             choose(&wishes, TEXT, 0.0, &mut Machine { gflops: 150.0, spent_s: 0.0 }).unwrap()
         };
         for (minutes, dropout) in [(1.0, None), (60.0, None), (60.0, Some(0.3))] {
             let (plan, choice) = plan(minutes, dropout);
-            let found = plan.settings.recipe.dropout;
-            assert_eq!(found, dropout.unwrap_or(dropout_for(choice.n_passes)), "{minutes} minutes");
-            assert_eq!(found > 0.0, minutes > 10.0);
+            let suits = Regularisation::for_passes(choice.n_passes);
+            assert_eq!(plan.settings.recipe.dropout, dropout.unwrap_or(suits.dropout), "{minutes} minutes");
+            assert_eq!(plan.settings.optimizer.weight_decay, suits.weight_decay, "{minutes} minutes");
+            assert_eq!(suits.dropout > 0.0, minutes > 10.0);
         }
     }
 

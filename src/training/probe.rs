@@ -19,6 +19,12 @@ pub const N_TIMED: usize = 3;
 /// Steps of a pilot: enough that the text shows its nature, few enough that they cost little where steps are short.
 const PILOT_STEPS: (u64, u64) = (12, 400);
 
+/// Steps from zero to the full rate.
+const PILOT_WARMUP: u64 = 10;
+
+/// Share of a pilot's time that its steps take; evaluating takes the rest.
+const PILOT_LEARNING_SHARE: f64 = 0.8;
+
 /// Where the planner's questions are answered.
 pub trait Probe {
     /// Seconds of one of the plan's steps.
@@ -53,11 +59,15 @@ impl Probe for Here<'_> {
         let state = LoaderState::default();
         let mut loader = Loader::new(self.text.train, config.block_size, settings.recipe.order, settings.seed, state)?;
         let (mut ids, mut targets) = (vec![0; n_rows], vec![0; n_rows]);
-        let (mut n_steps, mut n_tokens, mut schedule) = (PILOT_STEPS.0, 0, settings.schedule);
-        schedule.n_warmup = schedule.n_warmup.min(n_steps / 3);
-        let mut step = 0;
-        while step < n_steps {
-            let fraction = step as f64 / n_steps as f64;
+        let (mut step, mut n_tokens, mut schedule) = (0, 0, settings.schedule);
+        schedule.n_warmup = PILOT_WARMUP;
+        loop {
+            // By the clock, from the beginning: the first steps are the slowest and would promise too few.
+            let by_time = began.elapsed().as_secs_f64() / (PILOT_LEARNING_SHARE * seconds);
+            let fraction = by_time.min(step as f64 / PILOT_STEPS.0 as f64).max(step as f64 / PILOT_STEPS.1 as f64);
+            if fraction >= 1.0 {
+                break;
+            }
             let shape = settings.recipe.step_shape(fraction, (settings.batch, 1), config.block_size);
             loader.fill(&mut ids, &mut targets);
             network.clear_gradients(self.cpu);
@@ -69,12 +79,6 @@ impl Probe for Here<'_> {
             optimizer.step(self.cpu, weights, gradients, (step + 1, lr), (norm, 1));
             step += 1;
             n_tokens += n_rows;
-            if step == 4 {
-                // The first steps tell how many fit; evaluating takes about as long as one step in ten.
-                let step_s = began.elapsed().as_secs_f64() / step as f64;
-                n_steps = (seconds / step_s / 1.1).clamp(PILOT_STEPS.0 as f64, PILOT_STEPS.1 as f64) as u64;
-                schedule.n_warmup = settings.schedule.n_warmup.min(n_steps / 4);
-            }
         }
         let n_windows = settings.n_eval_tokens.div_ceil(config.block_size);
         let found = evaluate(&mut network, self.cpu, self.text.valid, self.text.token_bytes, n_windows, n_rows);

@@ -33,10 +33,27 @@ pub const SHORT_CONTEXTS: [(f64, usize); 2] = [(0.2, 4), (0.4, 2)];
 /// With batches that grow: until this share of the run, a step has so many quarters of its sequences. Afterwards all.
 pub const SMALL_BATCHES: [(f64, usize); 3] = [(0.2, 1), (0.4, 2), (0.6, 3)];
 
-/// Dropout for a run that reads its text so many times: without it a small model begins to learn by heart after some three
-/// passes (docs/recipe.md).
-pub fn dropout_for(n_passes: f64) -> f32 {
-    if n_passes < 4.0 { 0.0 } else { 0.1 }
+/// What keeps a model from learning its text by heart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Regularisation {
+    /// Share of the inputs of each block's output layers that is zeroed.
+    pub dropout: f32,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f32,
+}
+
+/// Passes over its text from which a run is [`STRONG`]ly regularised: after so many, a small model without it begins to
+/// learn by heart (docs/recipe.md).
+pub const MANY_PASSES: f64 = 4.0;
+
+const MILD: Regularisation = Regularisation { dropout: 0.0, weight_decay: 0.1 };
+const STRONG: Regularisation = Regularisation { dropout: 0.2, weight_decay: 0.1 };
+
+impl Regularisation {
+    /// What suits a run that reads its text so many times.
+    pub fn for_passes(n_passes: f64) -> Regularisation {
+        if n_passes < MANY_PASSES { MILD } else { STRONG }
+    }
 }
 
 /// Parts dropout's random numbers from all others of the same seed.
@@ -162,6 +179,13 @@ pub struct RecipeWishes {
 }
 
 impl RecipeWishes {
+    /// Sets what suits a run of `n_passes` over its text, but for what is asked for.
+    pub fn regularise(&self, settings: &mut Settings, n_passes: f64) {
+        let Regularisation { dropout, weight_decay } = Regularisation::for_passes(n_passes);
+        settings.recipe.dropout = self.dropout.unwrap_or(dropout);
+        settings.optimizer.weight_decay = self.weight_decay.unwrap_or(weight_decay);
+    }
+
     /// Writes what is asked for into `settings`. Wishes about Muon mean nothing where AdamW updates everything.
     pub fn apply(&self, settings: &mut Settings) {
         let optimizer = &mut settings.optimizer;

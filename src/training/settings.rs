@@ -60,8 +60,8 @@ pub struct Settings {
     /// Held-out tokens an evaluation during the run looks at; for the last one see
     /// [`last_eval_tokens`](Settings::last_eval_tokens).
     pub n_eval_tokens: usize,
-    /// Evaluations without a new best after which the run stops.
-    pub patience: u64,
+    /// Evaluations without a new best after which the run stops; none never stops it.
+    pub patience: Option<u64>,
     /// Seconds between checkpoints: what a power cut can cost.
     pub save_every_s: f64,
 }
@@ -90,7 +90,7 @@ impl Settings {
             seed,
             n_evaluations: N_EVALUATIONS,
             n_eval_tokens: N_EVAL_TOKENS,
-            patience: 5,
+            patience: Some(5),
             save_every_s: 20.0,
         }
     }
@@ -104,7 +104,7 @@ impl Settings {
         ensure!((0.0..=1.0).contains(&warmdown), "warmdown is {warmdown}, but must be between 0 and 1");
         self.optimizer.validate()?;
         self.recipe.validate()?;
-        ensure!(self.patience >= 1, "patience is 0, but at least 1 evaluation must pass before a stop");
+        ensure!(self.patience != Some(0), "patience is 0, but at least 1 evaluation must pass before a stop");
         match self.length {
             Length::Steps(n) => ensure!(n >= 1, "steps is 0, but a run needs at least 1"),
             Length::Minutes(m) => {

@@ -250,7 +250,7 @@ impl<'a> Trainer<'a> {
             if self.evaluation_is_due() {
                 self.evaluate(observer, sample)?;
             }
-            if self.progress.n_since_best >= self.settings.patience {
+            if self.settings.patience.is_some_and(|patience| self.progress.n_since_best >= patience) {
                 break Ending::Patience;
             }
             // No milestone goes into the checkpoint of an interruption: the run that goes on from it sets its own here.

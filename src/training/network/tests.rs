@@ -119,6 +119,37 @@ fn a_sequence_has_the_same_loss_alone_and_in_a_batch() {
 }
 
 #[test]
+fn a_batch_too_large_to_be_worked_on_at_once_has_the_gradients_of_its_parts() {
+    let config = small_config(true);
+    let n_positions = config.block_size;
+    // Two parts of two sequences, and one of one; a little more room than that makes no difference.
+    let (n_part, n_rows) = (2 * n_positions, 2 * n_positions + 3);
+    let (ids, targets) = random_batch(&config, 5);
+    let cpu = Cpu::new(2);
+    let network = || Network::new(&config, &lively_weights(&config), ids.len());
+    let (mut whole, mut parts) = (network(), network());
+    whole.sizes = Sizes::with_rows(&config, n_rows);
+    let loss = whole.loss_and_gradients(&cpu, Batch { ids: &ids, targets: &targets, n_positions });
+    let mut wanted = 0.0;
+    let mut gradients = vec![0.0; whole.gradients.len()];
+    for (ids, part_targets) in ids.chunks(n_part).zip(targets.chunks(n_part)) {
+        // A part's mean, weighed by the rows that count in it.
+        let counted = |targets: &[u32]| targets.iter().filter(|&&t| t != IGNORED).count() as f64;
+        let weight = counted(part_targets) / counted(&targets);
+        parts.clear_gradients(&cpu);
+        wanted += weight * parts.loss_and_gradients(&cpu, Batch { ids, targets: part_targets, n_positions });
+        for (sum, g) in gradients.iter_mut().zip(parts.gradients.iter()) {
+            *sum += weight as f32 * g;
+        }
+    }
+    assert!((loss - wanted).abs() < 1e-6, "{loss} and {wanted}");
+    let largest = gradients.iter().fold(0.0f32, |m, g| m.max(g.abs()));
+    for (found, wanted) in whole.gradients.iter().zip(&gradients) {
+        assert!((found - wanted).abs() < 1e-4 * largest, "{found}, not {wanted}");
+    }
+}
+
+#[test]
 fn gradients_with_dropout_agree_with_finite_differences_of_the_same_places() {
     let config = small_config(true);
     let cpu = Cpu::new(2);

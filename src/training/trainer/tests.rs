@@ -54,7 +54,7 @@ impl Bench {
 
     /// A minute of steps that change their cost, and all the rest that follows the progress of a run.
     fn a_minute() -> Settings {
-        let mut settings = Settings { length: Length::Minutes(1.0), patience: 1000, ..Bench::settings(1) };
+        let mut settings = Settings { length: Length::Minutes(1.0), patience: None, ..Bench::settings(1) };
         settings.recipe.average = 0.3;
         (settings.recipe.grow_batch, settings.recipe.short_contexts) = (true, true);
         settings
@@ -177,7 +177,7 @@ fn where_the_last_steps_only_wander_their_average_is_kept() {
     let dir = bench.dir();
     let settings = |average| {
         let mut settings = Bench::settings(200);
-        (settings.lr, settings.schedule.warmdown, settings.patience) = (0.04, 0.0, 1000);
+        (settings.lr, settings.schedule.warmdown, settings.patience) = (0.04, 0.0, None);
         settings.recipe.average = average;
         settings
     };
