@@ -9,11 +9,11 @@ use siskin::formats::{blocks, safetensors, token_shard};
 use std::io::{Cursor, Write};
 
 /// The hash that shards of the corpus carry.
-pub const TOKENIZER_HASH: [u8; 32] = [7; 32];
+pub(crate) const TOKENIZER_HASH: [u8; 32] = [7; 32];
 
 /// Reads a GGUF file: every entry, every element of every array, the values of small tensors; then writes what was read
 /// and asserts that it reads back the same.
-pub fn gguf(bytes: &[u8]) -> Result<()> {
+pub(crate) fn gguf(bytes: &[u8]) -> Result<()> {
     let gguf = Gguf::parse(bytes)?;
     for (_, value) in gguf.metadata().iter() {
         assert!(value.to_string().len() < 1000, "a message shows a value, and it must stay short");
@@ -70,7 +70,7 @@ fn assert_copy_is_equal(gguf: &Gguf) {
 }
 
 /// Reads every tensor of a safetensors file.
-pub fn safetensors(bytes: &[u8]) -> Result<()> {
+pub(crate) fn safetensors(bytes: &[u8]) -> Result<()> {
     let mut reader = safetensors::Reader::new(Cursor::new(bytes), bytes.len() as u64)?;
     for name in reader.names().to_vec() {
         let n: usize = reader.shape(&name).expect("a name of the file").iter().product();
@@ -80,7 +80,7 @@ pub fn safetensors(bytes: &[u8]) -> Result<()> {
 }
 
 /// Maps a token shard and copies all its ids.
-pub fn token_shard(bytes: &[u8]) -> Result<()> {
+pub(crate) fn token_shard(bytes: &[u8]) -> Result<()> {
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(bytes)?;
     let shard = token_shard::Shard::open(file.path(), &TOKENIZER_HASH)?;

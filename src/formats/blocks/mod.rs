@@ -21,7 +21,7 @@ mod block32;
 mod search;
 mod super_block;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use half::{bf16, f16};
 use std::fmt;
 
@@ -231,8 +231,8 @@ pub fn dequantize(kind: TensorType, bytes: &[u8], out: &mut [f32]) {
 /// what `x.len()` elements take ([`TensorType::row_bytes`]).
 pub fn quantize(kind: TensorType, x: &[f32], out: &mut [u8]) -> Result<()> {
     check_lengths(kind, out.len(), x.len());
-    if let Some(bad) = x.iter().position(|value| !(value.abs() <= kind.largest())) {
-        anyhow::bail!("element {bad} is {}, but {kind} holds finite values up to {}", x[bad], kind.largest());
+    if let Some(bad) = x.iter().position(|value| value.is_nan() || value.abs() > kind.largest()) {
+        bail!("element {bad} is {}, but {kind} holds finite values up to {}", x[bad], kind.largest());
     }
     match kind {
         TensorType::F32 => each_stored(x, out, |[value], bytes| *bytes = value.to_le_bytes()),
@@ -392,7 +392,8 @@ mod tests {
         let block = |parts: &[&[u8]]| parts.concat();
         // Byte 0 has element 0 (or 0 of its sub-block) in its low half, byte 1 element 1; the rest is zero.
         let nibbles = |n: usize| block(&[&[0xf1, 0x2e], &vec![0; n - 2]]);
-        let cases: [(TensorType, Vec<u8>, &[(usize, f32)]); 11] = [
+        type Expected = &'static [(usize, f32)];
+        let cases: [(TensorType, Vec<u8>, Expected); 11] = [
             (TensorType::F32, vec![0, 0, 0xc0, 0x3f], &[(0, 1.5)]),
             (TensorType::F16, half.to_vec(), &[(0, 0.5)]),
             (TensorType::BF16, vec![0xc0, 0xbf], &[(0, -1.5)]),

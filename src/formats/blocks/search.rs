@@ -11,9 +11,10 @@
 //! 4. d and dmin are solved for anew by least squares over the whole block, and 3 is repeated.
 //!
 //! No element counts more than another. ggml's search lets large ones count more; on four models trained by siskin
-//! (5 layers of 192; stories, tales, plays, tunes) neither weights |x| + rms nor x^2 lost fewer bits per byte than equal
-//! weights, beyond chance. On normal noise the root mean square error is 0.979 (Q4_K), 0.953 (Q5_K) and 0.969 (Q6_K) of
-//! what ggml's reference leaves without statistics of the activations.
+//! (5 layers of 192; stories, tales, plays, tunes; blocks across rows) equal weights, |x| + rms and x^2 lost 0.24, 0.22
+//! and 0.29 % bits per byte in Q4_K and 0.01, 0.02 and 0.06 % in Q5_K: no reason for weights. On normal noise the root
+//! mean square error is 0.979 (Q4_K), 0.953 (Q5_K) and 0.969 (Q6_K) of what ggml's reference leaves without statistics of
+//! the activations.
 
 use half::f16;
 
@@ -21,10 +22,10 @@ use half::f16;
 pub(super) const LEN: usize = 256;
 
 /// Widths that step 1 tries: how many codes more than there are the range of x would take. 21 of them, from -1 to 1,
-/// lower the error by another 0.1 % and take three times as long.
+/// lower the error by another 0.2 % and take nearly three times as long.
 const WIDTHS: [f32; 6] = [-1.0, -0.6, -0.2, 0.2, 0.6, 1.0];
 
-/// Repetitions of step 3: two more lower the error by less than 0.1 %.
+/// Repetitions of step 3: two more lower the error by less than 0.2 %.
 const ROUNDS: usize = 3;
 
 /// The integers of a block with `SUBS` sub-blocks: values are `d scale q - dmin min`.
