@@ -1,5 +1,7 @@
 //! File formats: bytes to checked values. Every length in a header is compared with the bytes that are there before it
 //! is believed.
 
+pub mod blocks;
+pub mod gguf;
 pub mod safetensors;
 pub mod token_shard;
