@@ -149,7 +149,7 @@ fn with_every_part_of_the_recipe_on_the_seed_still_decides_the_bytes() {
         assert_ne!(desk.essence("one").1, desk.essence(&name).1, "{off:?}");
     }
     let card = fs::read_to_string(desk.path("one/README.md")).unwrap();
-    for words in ["shuffled documents", "dropout | 0.2", "1/4 until 20 %", "last 50 %", "plain weight decay 0.3"] {
+    for words in ["shuffled documents", "dropout | 0.2", "1/4 until 20 %", "last 50 %", "cautious weight decay 0.3"] {
         assert!(card.contains(words), "{words:?} is not in: {card}");
     }
 }
