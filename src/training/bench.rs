@@ -15,7 +15,7 @@ use std::time::Instant;
 const N_CEILING_ROUNDS: usize = 10;
 
 /// Steps that warm up caches, pages and clocks, and are not counted.
-const N_WARMUP: usize = 2;
+pub const N_WARMUP: usize = 2;
 
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -87,11 +87,7 @@ pub fn time_steps(
             network.profile().clear();
         }
         let began = Instant::now();
-        network.clear_gradients(cpu);
-        network.loss_and_gradients(cpu, batch_ids);
-        let norm = optimizer.grad_norm(cpu, &network.gradients, 1);
-        let (weights, gradients) = network.parts();
-        optimizer.step(cpu, weights, gradients, (step as u64 + 1, 1e-3), (norm, 1));
+        optimizer.learn(cpu, &mut network, batch_ids, (step as u64 + 1, 1e-3));
         network.profile().lap(Part::Optimizer);
         if step >= N_WARMUP {
             times.push(began.elapsed().as_secs_f64());

@@ -2,6 +2,7 @@
 //!
 //! Decay groups: matrices are decayed, vectors are not. Where Muon is off, AdamW updates everything.
 
+use super::network::{Batch, Network};
 use crate::kernels::adamw::{AdamW, adamw, sum_of_squares};
 use crate::kernels::gemm::Precision;
 use crate::kernels::muon::{MatrixPlace, Muon, muon};
@@ -142,6 +143,15 @@ impl Optimizer {
     /// The norm of the mean gradient, when `gradients` is the sum of `n_batches` batches.
     pub fn grad_norm(&self, cpu: &Cpu, gradients: &[f32], n_batches: usize) -> f64 {
         sum_of_squares(cpu, gradients).sqrt() / n_batches as f64
+    }
+
+    /// Learns from one batch: gradients, their norm, and update number `step` (from 1) with rate `lr`.
+    pub fn learn(&mut self, cpu: &Cpu, network: &mut Network, batch: Batch, (step, lr): (u64, f64)) {
+        network.clear_gradients(cpu);
+        network.loss_and_gradients(cpu, batch);
+        let norm = self.grad_norm(cpu, &network.gradients, 1);
+        let (weights, gradients) = network.parts();
+        self.step(cpu, weights, gradients, (step, lr), (norm, 1));
     }
 
     /// Makes update number `step` (from 1) with rate `lr`; `grad_norm` is what [`Optimizer::grad_norm`] gave.

@@ -109,10 +109,6 @@ pub fn plan(wishes: &Wishes, vocab_size: usize, n_train_bytes: u64, n_train_toke
     settings.batch = wishes.batch.unwrap_or(settings.batch);
     settings.n_accumulate = wishes.n_accumulate.unwrap_or(settings.n_accumulate);
     settings.lr = wishes.lr.unwrap_or(settings.lr);
-    if let Length::Steps(n_steps) = length {
-        let n_tokens = n_steps as f64 * settings.tokens_per_step(&config) as f64;
-        wishes.recipe.regularise(&mut settings, n_tokens / n_train_tokens as f64);
-    }
     wishes.recipe.apply(&mut settings);
     settings.precision = wishes.precision;
     // Minutes that a person gave are used up: the rate falls at their end, which is when held-out text gains most.

@@ -6,6 +6,7 @@
 //! timing it would cost too much. The choice and all that was weighed go into run.json; the shape, once chosen, is as good
 //! as one that was typed.
 
+use super::bench::N_WARMUP;
 use super::forecast::{Forecast, Pilot, Prospect};
 use super::plan::{Plan, Wishes, plan};
 use super::probe::{N_TIMED, Probe};
@@ -142,7 +143,7 @@ fn costs_too_much((last, candidate): &(Plan, Candidate), next: &Plan, seconds_le
     let Some(speed) = candidate.tokens_per_second else { return false };
     let work = |plan: &Plan| plan.config.n_params() as f64 * plan.settings.tokens_per_step(&plan.config) as f64;
     let last_s = last.settings.tokens_per_step(&last.config) as f64 / speed;
-    last_s * work(next) / work(last) * (N_TIMED + 2) as f64 > TIMING_SHARE * seconds_left
+    last_s * work(next) / work(last) * (N_WARMUP + N_TIMED) as f64 > TIMING_SHARE * seconds_left
 }
 
 #[cfg(test)]
@@ -162,7 +163,7 @@ mod tests {
         fn step_s(&mut self, plan: &Plan) -> f64 {
             let n_tokens = plan.settings.tokens_per_step(&plan.config) as f64;
             let step_s = 6.0 * plan.config.n_params() as f64 * n_tokens / (self.gflops * 1e9);
-            self.spent_s += step_s * (N_TIMED + 2) as f64;
+            self.spent_s += step_s * (N_WARMUP + N_TIMED) as f64;
             step_s
         }
 

@@ -13,7 +13,7 @@ use crate::model::{Layout, initial_weights};
 use anyhow::Result;
 use std::time::Instant;
 
-/// Steps that are timed, after two that warm up.
+/// Steps that are timed, after [`N_WARMUP`](super::bench::N_WARMUP) others.
 pub const N_TIMED: usize = 3;
 
 /// Steps of a pilot: enough that the text shows its nature, few enough that they cost little where steps are short.
@@ -70,13 +70,9 @@ impl Probe for Here<'_> {
             }
             let shape = settings.recipe.step_shape(fraction, (settings.batch, 1), config.block_size);
             loader.fill(&mut ids, &mut targets);
-            network.clear_gradients(self.cpu);
             let batch = Batch { ids: &ids, targets: &targets, n_positions: shape.n_positions };
-            network.loss_and_gradients(self.cpu, batch);
-            let norm = optimizer.grad_norm(self.cpu, &network.gradients, 1);
             let lr = settings.lr * schedule.factor(step, fraction);
-            let (weights, gradients) = network.parts();
-            optimizer.step(self.cpu, weights, gradients, (step + 1, lr), (norm, 1));
+            optimizer.learn(self.cpu, &mut network, batch, (step + 1, lr));
             step += 1;
             n_tokens += n_rows;
         }

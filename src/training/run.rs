@@ -138,7 +138,7 @@ impl Repeat {
     /// Creates a model directory for the run at `path` and writes all that describes it.
     pub fn begin(self, path: &Path) -> Result<Run> {
         let Recorded { manifest, report, tokenizer, text, settings } = self.0;
-        Run::describe(path, manifest.config, settings, &report, tokenizer, text)
+        Run::describe(path, manifest.config, settings, Manifest::default(), &report, tokenizer, text)
     }
 }
 
@@ -182,17 +182,17 @@ impl Run {
         text: Prepared,
     ) -> Result<Run> {
         let Start { plan, choice, baselines } = start;
-        let mut run = Run::describe(path, plan.config, plan.settings, report, tokenizer, text)?;
-        run.manifest.choice = Some(serde_json::to_value(choice)?);
-        run.manifest.baselines = baselines.into_iter().collect();
-        run.dir.write_manifest(&run.manifest)?;
-        Ok(run)
+        let choice = Some(serde_json::to_value(choice)?);
+        let known = Manifest { choice, baselines: baselines.into_iter().collect(), ..Manifest::default() };
+        Run::describe(path, plan.config, plan.settings, known, report, tokenizer, text)
     }
 
+    /// Makes the directory of a run; `known` is what the manifest says beyond the other arguments.
     fn describe(
         path: &Path,
         config: Config,
         settings: Settings,
+        known: Manifest,
         report: &CorpusReport,
         tokenizer: Tokenizer,
         text: Prepared,
@@ -215,7 +215,7 @@ impl Run {
             cpu: cpu_name(),
             trained_on_messages: report.has_messages,
             config: config.clone(),
-            ..Manifest::default()
+            ..known
         };
         dir.write_description(&config, &tokenizer)?;
         dir.write_manifest(&manifest)?;
@@ -330,6 +330,7 @@ impl Run {
 
     /// What xz and a 5-gram make of the same held-out text. A new run was told; a repeated or older one finds out.
     fn baselines(&self) -> Vec<(String, f64)> {
+        // The manifest has them by name; reports name xz first.
         let known = &self.manifest.baselines;
         if known.is_empty() {
             return baselines::of_text(&self.text, &self.tokenizer);

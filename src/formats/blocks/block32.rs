@@ -14,6 +14,7 @@
 //! belongs to element j. The scale comes from the extreme values alone and codes are rounded to nearest, by ggml's
 //! reference formulas and in their order of operations, so that a file made here equals one made by llama.cpp.
 
+use super::search::{extreme, inverse};
 use half::f16;
 
 const LEN: usize = 32;
@@ -64,7 +65,7 @@ pub(super) fn dequantize_q5_1(block: &[u8; Q5_1_BYTES], out: &mut [f32; LEN]) {
 }
 
 pub(super) fn quantize_q8_0(x: &[f32; LEN], block: &mut [u8; Q8_0_BYTES]) {
-    let d = extreme(x).abs() / 127.0;
+    let d = extreme(x.iter().copied()).abs() / 127.0;
     let inverse = inverse(d);
     put_f16(block, 0, d);
     for (code, value) in block[2..].iter_mut().zip(x) {
@@ -101,7 +102,7 @@ pub(super) fn quantize_q5_1(x: &[f32; LEN], block: &mut [u8; Q5_1_BYTES]) {
 /// Scale and codes 0 to 2 `middle` - 1 for values `d (q - middle)`. The sign of `d` is chosen such that the element of
 /// largest magnitude gets code 0, as there is one more code below the middle than above it.
 fn around_zero(x: &[f32; LEN], middle: f32) -> (f32, Codes) {
-    let d = extreme(x) / -middle;
+    let d = extreme(x.iter().copied()) / -middle;
     let inverse = inverse(d);
     let highest = 2 * middle as u8 - 1;
     (d, x.map(|value| ((value * inverse + (middle + 0.5)) as u8).min(highest)))
@@ -113,16 +114,6 @@ fn from_least(x: &[f32; LEN], highest: f32) -> (f32, f32, Codes) {
     let d = (max - min) / highest;
     let inverse = inverse(d);
     (d, min, x.map(|value| (((value - min) * inverse + 0.5) as u8).min(highest as u8)))
-}
-
-/// The first element of largest magnitude, with its sign.
-fn extreme(x: &[f32; LEN]) -> f32 {
-    x.iter().fold(0.0, |extreme: f32, &value| if value.abs() > extreme.abs() { value } else { extreme })
-}
-
-/// What a value is multiplied by to get its code; 0 for a block of zeros.
-fn inverse(d: f32) -> f32 {
-    if d == 0.0 { 0.0 } else { 1.0 / d }
 }
 
 /// The 32 codes of 16 bytes.

@@ -249,8 +249,8 @@ fn square_error<const SUB: usize>(x: &[f32; SUB], limits: Limits, line: Line) ->
     lanes.iter().sum()
 }
 
-/// The value of largest magnitude, with its sign; 0 if there are none.
-fn extreme(values: impl Iterator<Item = f32>) -> f32 {
+/// The first value of largest magnitude, with its sign; 0 if there are none.
+pub(super) fn extreme(values: impl Iterator<Item = f32>) -> f32 {
     values.fold(0.0, |extreme: f32, value| if value.abs() > extreme.abs() { value } else { extreme })
 }
 
@@ -271,7 +271,7 @@ fn nearest(value: f32) -> f32 {
 }
 
 /// What a value is multiplied by to get its code; 0 where the scale is 0, and all values are the same.
-fn inverse(scale: f32) -> f32 {
+pub(super) fn inverse(scale: f32) -> f32 {
     if scale == 0.0 { 0.0 } else { 1.0 / scale }
 }
 

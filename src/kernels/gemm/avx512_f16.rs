@@ -9,8 +9,8 @@
 //!   the finished sums are multiplied by them. So any f32 can be an operand, and no sum can overflow: 64 products of at
 //!   most 256 stay below 16,384. Elements below 2^-28 of the largest become zero.
 //! - **Short chains.** Sums stay in f16 for at most [`CHAIN`] additions and are then added up in f32. With operands from
-//!   a normal distribution the error of a product is 0.0009 of its standard deviation (0.0023 in bf16, whose operands
-//!   have 8 bits; 0.0012 with chains of 64).
+//!   a normal distribution the error of a product is 0.0012 of its standard deviation (0.0023 in bf16, whose operands
+//!   have 8 bits).
 //!
 //! A is packed tile by tile, so that the words of a step lie in one cache line. Words are pairs, as for bf16 ([`super::pack`]), so a register of sums holds two for each of 16 columns: one over the
 //! even elements and one over the odd.
