@@ -20,9 +20,13 @@ use crate::kernels::cpu::Isa;
 use crate::kernels::cpu::for_each_isa;
 use std::arch::x86_64::*;
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 
 /// Additions that a sum sees in f16 before it is widened.
 const CHAIN: usize = 64;
+
+/// Chains of the longest tile.
+const MAX_CHAINS: usize = super::BLOCK_STEPS / CHAIN;
 
 /// Words of a step of a packed tile of A: its rows, padded to a cache line.
 pub(super) const TILE_WORDS: usize = 16;
@@ -35,7 +39,7 @@ const _: () = assert!(PANEL <= MAX_COLUMNS);
 /// Computes one tile, whose operands end in a step of inverse scales.
 ///
 /// # Safety
-/// As for [`super::tile`]; A and B are readable one step beyond `t.k`; the CPU has AVX-512 FP16.
+/// As for [`super::tile`]; `t.k` is not 0; A and B are readable one step beyond it; the CPU has AVX-512 FP16.
 #[target_feature(enable = "avx512f,avx512fp16")]
 pub(super) unsafe fn tile(t: Tile) {
     super::avx512::by_rows!(t, rows, 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
@@ -45,6 +49,7 @@ pub(super) unsafe fn tile(t: Tile) {
 /// As for [`tile`], with `t.n_rows == R`.
 #[target_feature(enable = "avx512f,avx512fp16")]
 unsafe fn rows<const R: usize>(t: Tile) {
+    debug_assert!(t.k > 0 && t.k <= MAX_CHAINS * CHAIN);
     debug_assert!(t.a_row == 1 && t.a_col == TILE_WORDS && t.b_row == PANEL);
     // SAFETY: the caller's promise covers A over R rows, B over full panel rows, the masked part of C and start.
     unsafe {
@@ -54,14 +59,12 @@ unsafe fn rows<const R: usize>(t: Tile) {
             _mm_prefetch::<_MM_HINT_ET0>(c.wrapping_add(16).cast());
         }
         let (mut a, mut b) = (t.a, t.b);
-        // Too many for registers; they rest in the L1 cache between chains.
-        let mut sums = [[[_mm512_setzero_ps(); 2]; 2]; R];
-        let mut chains = [[_mm512_setzero_si512(); 2]; R];
-        let mut left = t.k;
-        while left > 0 {
-            let n_steps = left.min(CHAIN);
+        let n_chains = t.k.div_ceil(CHAIN);
+        // Too many for registers; they rest in the L1 cache.
+        let mut chains = [const { MaybeUninit::<[[__m512i; 2]; R]>::uninit() }; MAX_CHAINS];
+        for (chain, stored) in chains[..n_chains].iter_mut().enumerate() {
             let mut acc = [[_mm512_setzero_ph(); 2]; R];
-            for _ in 0..n_steps {
+            for _ in 0..CHAIN.min(t.k - chain * CHAIN) {
                 let columns = [_mm512_castps_ph(_mm512_load_ps(b)), _mm512_castps_ph(_mm512_load_ps(b.add(16)))];
                 for r in 0..R {
                     let word = _mm512_castps_ph(_mm512_set1_ps(*a.add(r)));
@@ -70,16 +73,13 @@ unsafe fn rows<const R: usize>(t: Tile) {
                 }
                 (a, b) = (a.add(TILE_WORDS), b.add(PANEL));
             }
-            // By way of memory: a loop that widened them where they are would keep them in memory throughout.
-            let stored = black_box(chains.as_mut_ptr());
+            // By way of a pointer that hides what it points to: else the loop would keep its sums there throughout.
+            let stored = black_box(stored.as_mut_ptr());
             for r in 0..R {
-                *stored.add(r) = [_mm512_castph_si512(acc[r][0]), _mm512_castph_si512(acc[r][1])];
+                (*stored)[r] = [_mm512_castph_si512(acc[r][0]), _mm512_castph_si512(acc[r][1])];
             }
-            for (sums, &chains) in sums.as_flattened_mut().iter_mut().zip(chains.as_flattened()) {
-                *sums = add_widened(*sums, chains);
-            }
-            left -= n_steps;
         }
+        let chains = chains.as_ptr().cast::<[[__m512i; 2]; R]>();
         let column_scales = [_mm512_load_ps(b), _mm512_load_ps(b.add(16))];
         let masks = [lane_mask(t.n_cols), lane_mask(t.n_cols.saturating_sub(16))];
         for r in 0..R {
@@ -90,20 +90,24 @@ unsafe fn rows<const R: usize>(t: Tile) {
                     true => _mm512_setzero_ps(),
                     false => _mm512_maskz_loadu_ps(masks[half], t.start.wrapping_add(at)),
                 };
+                let mut sums = widened((*chains)[r][half]);
+                for chain in 1..n_chains {
+                    let more = widened((*chains.add(chain))[r][half]);
+                    sums = [_mm512_add_ps(sums[0], more[0]), _mm512_add_ps(sums[1], more[1])];
+                }
                 let scale = _mm512_mul_ps(row_scale, column_scales[half]);
-                let finished = _mm512_fmadd_ps(add_pairs(sums[r][half]), scale, start);
+                let finished = _mm512_fmadd_ps(add_pairs(sums), scale, start);
                 _mm512_mask_storeu_ps(t.c.wrapping_add(at), masks[half], finished);
             }
         }
     }
 }
 
-/// Adds 32 halves to as many floats.
+/// 32 halves as floats.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn add_widened([first, last]: [__m512; 2], halves: __m512i) -> [__m512; 2] {
-    let more = [_mm512_castsi512_si256(halves), _mm512_extracti64x4_epi64::<1>(halves)].map(|x| _mm512_cvtph_ps(x));
-    [_mm512_add_ps(first, more[0]), _mm512_add_ps(last, more[1])]
+fn widened(halves: __m512i) -> [__m512; 2] {
+    [_mm512_castsi512_si256(halves), _mm512_extracti64x4_epi64::<1>(halves)].map(|x| _mm512_cvtph_ps(x))
 }
 
 /// (x0 + x1, x2 + x3, ...) over the 32 elements of both.
