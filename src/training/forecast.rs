@@ -10,16 +10,16 @@
 //! runs, the fit and how far they lie apart. Weights and tokens are in millions.
 
 /// What no number of weights and tokens gets below.
-const FLOOR: f64 = 0.19;
+const FLOOR: f64 = 0.374;
 /// What too few weights cost, at a million, and how fast that falls.
-const BY_WEIGHTS: (f64, f64) = (0.097, 0.30);
+const BY_WEIGHTS: (f64, f64) = (0.191, 0.30);
 /// What too few tokens cost, at a million, and how fast that falls.
-const BY_TOKENS: (f64, f64) = (0.32, 0.21);
+const BY_TOKENS: (f64, f64) = (0.434, 0.278);
 /// What all passes after the first are worth, in passes, if there are many of them. Muennighoff et al. found 15.
 const PASSES_WORTH: f64 = 14.0;
 /// Half the width of the interval, as a share, for each factor of e between the tokens of the pilot and those of the run;
 /// and its least.
-const SPREAD: (f64, f64) = (0.04, 0.03);
+const SPREAD: (f64, f64) = (0.045, 0.03);
 
 /// What a short run came to.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
