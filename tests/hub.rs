@@ -293,6 +293,19 @@ fn a_truncated_file_is_said_to_be_so_kept_and_finished_by_the_next_pull() {
 }
 
 #[test]
+fn two_programs_that_want_the_same_file_at_once_fetch_it_once() {
+    let server = good_hub();
+    let home = Home::new(&server);
+    let paths = thread::scope(|scope| {
+        let pulls = [(); 2].map(|()| scope.spawn(|| fetched(&home.pull(NAME))));
+        pulls.map(|pull| pull.join().unwrap())
+    });
+    assert_eq!(paths[0], paths[1]);
+    assert_eq!(fs::read(&paths[0]).unwrap(), gguf());
+    assert_eq!(server.first_bytes(), [0]);
+}
+
+#[test]
 fn a_part_that_is_already_whole_is_not_fetched_again() {
     let server = good_hub();
     let home = Home::new(&server);

@@ -11,7 +11,7 @@ use std::io::Write;
 /// Fetch a model from the Hugging Face Hub, or bring one up to date
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  siskin pull hf:Qwen/Qwen3-0.6B                       a model directory: safetensors, config, tokenizer
+  siskin pull hf:Qwen/Qwen3-0.6B                       a model directory
   siskin pull hf:bartowski/SmolLM2-135M-Instruct-GGUF  lists the GGUF files and recommends one
   siskin pull hf:bartowski/SmolLM2-135M-Instruct-GGUF:SmolLM2-135M-Instruct-Q8_0.gguf
   siskin info $(siskin pull hf:Qwen/Qwen3-0.6B)
