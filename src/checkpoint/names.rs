@@ -1,10 +1,11 @@
 //! What a person types for a model, and the directory that it means.
 //!
-//! A name is a directory, the name of a run under `runs/`, `hf:owner/name` (fetched once, then kept), or nothing at all:
-//! the newest run. A run's name is one plain path component, so that it never leads out of `runs/`.
+//! A name is a directory, the name of a run under `runs/`, `hf:owner/name[:file]` (fetched once, then kept), or nothing at
+//! all: the newest run. A run's name is one plain path component, so that it never leads out of `runs/`.
 
-use super::model_dir::{CONFIG, GENERATION_CONFIG, ModelDir, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS};
-use crate::hub;
+use super::model_dir::{CONFIG, ModelDir, TOKENIZER, WEIGHTS};
+use super::remote::{self, Fetched};
+use crate::hub::HubName;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::ErrorKind;
@@ -28,9 +29,7 @@ const RESUME: Purpose = Purpose { file: "resume/state.safetensors", nothing_foun
 pub fn resolve(name: Option<&str>, runs: &Path) -> Result<PathBuf> {
     match name {
         Some(name) if name.starts_with("hf:") => from_hub(&name["hf:".len()..]),
-        Some(name) if is_gguf(name) => {
-            bail!("{name}: GGUF files are not run by this version yet: give a model directory")
-        }
+        Some(name) if is_gguf(name) => gguf_file(Path::new(name)),
         _ => resolve_local(name, runs, USE),
     }
 }
@@ -140,14 +139,20 @@ fn is_gguf(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
+/// What a single GGUF file means, wherever it lies.
+fn gguf_file(path: &Path) -> Result<PathBuf> {
+    bail!("{}: GGUF files are not run by this version yet: give a model directory", path.display())
+}
+
 fn from_hub(name: &str) -> Result<PathBuf> {
-    if let Some((repo, file)) = name.split_once(':') {
-        bail!("hf:{repo}:{file}: single files of a repository are not run by this version yet: try hf:{repo}");
+    let name = HubName::parse(name)?;
+    if let Some(file) = name.file.as_ref().filter(|file| !is_gguf(file)) {
+        bail!("{name}: {file} is no model; a model is hf:{} or a .gguf file of it", name.repo);
     }
-    // The optional files go first: once the required ones are there, nothing is asked of the network again.
-    let paths = hub::fetch_with_optional(name, &[TOKENIZER, CONFIG, WEIGHTS], &[TOKENIZER_CONFIG, GENERATION_CONFIG])?;
-    let folder = paths.last().and_then(|path| path.parent()).context("the hub gave no files")?;
-    Ok(ModelDir::open(folder)?.path)
+    match remote::fetch(&name)? {
+        Fetched::Directory(folder) => Ok(ModelDir::open(folder)?.path),
+        Fetched::File(file) => gguf_file(&file),
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ standard error. Through a pipe (echo hello | siskin chat) every line is answered
 Environment: SISKIN_HISTORY is the file of the history (empty: none is kept); NO_COLOR turns colours off."
 )]
 pub(super) struct ChatArgs {
-    /// A directory, a run's name, or hf:owner/name; the newest run if not given
+    /// A directory, a run's name, or hf:owner/name[:file]; the newest run if not given
     #[arg(value_name = "MODEL", conflicts_with = "model")]
     name: Option<String>,
     /// The same as MODEL

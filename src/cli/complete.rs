@@ -26,7 +26,7 @@ Exit codes: 0 done (also when the reader of a pipe leaves), 1 failed, 2 wrong us
 pub(super) struct CompleteArgs {
     /// The text to continue; without it, standard input is read
     prompt: Vec<String>,
-    /// A directory, a run's name, or hf:owner/name; the newest run if not given
+    /// A directory, a run's name, or hf:owner/name[:file]; the newest run if not given
     #[arg(short, long)]
     model: Option<String>,
     /// Most tokens to write

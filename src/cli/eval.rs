@@ -30,7 +30,7 @@ documents, which end where a file ends or at a line <|endoftext|>; of a single d
 the 5-gram pay for the same text (its first MB) after they have read the end of what the model learned from (4 and \
 16 MB). Where that text is no longer there, xz compresses the judged text alone, and there is no 5-gram.")]
 pub(super) struct EvalArgs {
-    /// The model: a directory, a run's name, or hf:owner/name
+    /// The model: a directory, a run's name, or hf:owner/name[:file]
     #[arg(value_name = "MODEL")]
     model: String,
     /// Files or folders of text, or - for standard input; all of it is judged

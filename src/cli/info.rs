@@ -17,7 +17,7 @@ const TEXT_WIDTH: usize = 82;
 /// Describe a model: size, shape, tokenizer, how it was trained, how well it predicts
 #[derive(Debug, clap::Args)]
 pub(super) struct InfoArgs {
-    /// A model directory, a run's name, or hf:owner/name; the newest run if left out
+    /// A model directory, a run's name, or hf:owner/name[:file]; the newest run if left out
     pub model: Option<String>,
     /// Print one JSON object instead
     #[arg(long)]

@@ -12,6 +12,7 @@ mod eval_words;
 mod info;
 mod interrupt;
 mod loading;
+mod pull;
 mod recipe;
 mod samples;
 mod sampling;
@@ -47,7 +48,7 @@ pub enum Exit {
   siskin chat                       talk to the newest model
   echo \"Once upon a time\" | siskin complete
 
-Models are directories under runs/. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
+Models are directories under runs/, or hf:owner/name on the Hugging Face Hub. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -64,6 +65,7 @@ enum Command {
     Corpus(corpus::CorpusArgs),
     Tokenizer(tokenizer::TokenizerArgs),
     Bench(bench::BenchArgs),
+    Pull(pull::PullArgs),
 }
 
 /// Runs the command that was typed.
@@ -77,6 +79,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Corpus(args) => corpus::run(args),
         Command::Tokenizer(args) => tokenizer::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Pull(args) => pull::run(args),
     }
 }
 
