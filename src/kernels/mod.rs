@@ -27,6 +27,7 @@ pub mod muon;
 pub mod norm;
 pub mod pool;
 pub mod qk_norm_rope;
+pub mod quantized;
 pub mod random;
 pub mod scalar;
 pub mod shared;

@@ -1,0 +1,150 @@
+//! A stretch of a tile unpacked to bytes and f32 scales: what the micro-kernels of a batch multiply.
+//!
+//! Unpacking costs as much as multiplying by one token, so a batch does it once for all its tokens, 512 columns at a
+//! time, which stay in the L1 cache. After that all types are alike but for three things ([`Shape`]): whether there is
+//! a scale for each half of a block, whether there are offsets, and where accumulators start.
+
+use super::activations::Line;
+use super::layout::{Coding, GROUPS, SUPER, Scales, TILE_ROWS, WORD};
+use crate::kernels::cpu::for_each_isa;
+use half::f16;
+use std::ops::Range;
+
+/// Blocks of a panel: codes of 16 x 512 bytes. With two tiles at work, and 6 tokens' lines, 26 KB of an L1 cache of 32
+/// or 48.
+pub(super) const PANEL_BLOCKS: usize = 16;
+
+const _: () = assert!(PANEL_BLOCKS.is_multiple_of(SUPER));
+
+/// Up to [`PANEL_BLOCKS`] blocks of a tile.
+#[repr(C, align(64))]
+pub(super) struct Panel {
+    /// For each block and group, four codes of each row.
+    pub(super) codes: [[[u32; TILE_ROWS]; GROUPS]; PANEL_BLOCKS],
+    /// For each block, one scale of each row, or one for each half of the block.
+    pub(super) scales: [[[f32; TILE_ROWS]; 2]; PANEL_BLOCKS],
+    /// For each block, what is added to each weight of a row.
+    pub(super) offsets: [[f32; TILE_ROWS]; PANEL_BLOCKS],
+}
+
+impl Panel {
+    pub(super) const ZERO: Panel = Panel {
+        codes: [[[0; TILE_ROWS]; GROUPS]; PANEL_BLOCKS],
+        scales: [[[0.0; TILE_ROWS]; 2]; PANEL_BLOCKS],
+        offsets: [[0.0; TILE_ROWS]; PANEL_BLOCKS],
+    };
+}
+
+/// How the types differ once they are unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One scale a block.
+    Whole,
+    /// One scale a block, and an offset.
+    Offset,
+    /// Two scales a block.
+    Halves,
+}
+
+impl Coding {
+    pub(super) fn shape(self) -> Shape {
+        match self.scales {
+            Scales::Plain => Shape::Whole,
+            Scales::Offset | Scales::Nested => Shape::Offset,
+            Scales::Halves => Shape::Halves,
+        }
+    }
+
+    /// Which of a line's starts its accumulators begin with.
+    pub(super) fn start(self) -> usize {
+        Line::start_for(self.bias)
+    }
+}
+
+for_each_isa! {
+    /// Unpacks `blocks` of a tile of `n_blocks`, which begin with a super-block.
+    pub(super) fn unpack(coding: Coding, tile: &[u8], n_blocks: usize, blocks: Range<usize>, panel: &mut Panel) {
+        let (scales, codes) = tile.split_at(coding.scales.plane_bytes(n_blocks));
+        let code_bytes = coding.code_bytes();
+        for (to, block) in blocks.enumerate() {
+            let words: &[[u32; TILE_ROWS]] = bytemuck::cast_slice(&codes[block * code_bytes..(block + 1) * code_bytes]);
+            unpack_codes(coding.bits, words, &mut panel.codes[to]);
+            unpack_scales(coding.scales, scales, block, &mut panel.scales[to], &mut panel.offsets[to]);
+        }
+    }
+}
+
+#[inline(always)]
+fn unpack_codes(bits: usize, words: &[[u32; TILE_ROWS]], out: &mut [[u32; TILE_ROWS]; GROUPS]) {
+    for g in 0..GROUPS {
+        for r in 0..TILE_ROWS {
+            out[g][r] = unpack_word(bits, words, g, r);
+        }
+    }
+}
+
+/// The codes 4g..4g+4 of row `r`.
+#[inline(always)]
+fn unpack_word(bits: usize, words: &[[u32; TILE_ROWS]], g: usize, r: usize) -> u32 {
+    if bits == 8 {
+        return words[g][r];
+    }
+    let low = words[g / 2][r] >> (4 * (g % 2)) & 0x0f0f_0f0f;
+    match bits {
+        4 => low,
+        5 => low | (words[4][r] >> g & 0x0101_0101) << 4,
+        6 => low | (words[4 + g / 4][r] >> (2 * (g % 4)) & 0x0303_0303) << 4,
+        _ => unreachable!("codes of {bits} bits"),
+    }
+}
+
+#[inline(always)]
+fn unpack_scales(
+    kind: Scales,
+    plane: &[u8],
+    block: usize,
+    scales: &mut [[f32; TILE_ROWS]; 2],
+    offsets: &mut [f32; TILE_ROWS],
+) {
+    let (blocks, n_bytes) = kind.entry();
+    let (entry, sub) = (&plane[block / blocks * n_bytes..][..n_bytes], block % blocks);
+    for r in 0..TILE_ROWS {
+        let half = |n: usize| f16_at(entry, n * TILE_ROWS + r);
+        let byte = |n: usize| entry[WORD + n * TILE_ROWS + r];
+        match kind {
+            Scales::Plain => scales[0][r] = half(0),
+            Scales::Offset => (scales[0][r], offsets[r]) = (half(0), half(1)),
+            Scales::Nested => {
+                scales[0][r] = half(0) * f32::from(byte(sub));
+                offsets[r] = -(half(1) * f32::from(byte(SUPER + sub)));
+            }
+            Scales::Halves => {
+                for h in 0..2 {
+                    scales[h][r] = half(0) * f32::from(byte(2 * sub + h) as i8);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn f16_at(entry: &[u8], n: usize) -> f32 {
+    f16::from_ne_bytes([entry[2 * n], entry[2 * n + 1]]).to_f32()
+}
+
+/// Row `row` of a tile as f32.
+pub(super) fn dequantize_row(coding: Coding, tile: &[u8], row: usize, out: &mut [f32]) {
+    let n_blocks = out.len().div_ceil(32);
+    let (plane, codes) = tile.split_at(coding.scales.plane_bytes(n_blocks));
+    let (mut scales, mut offsets) = ([[0.0; TILE_ROWS]; 2], [0.0; TILE_ROWS]);
+    let code_blocks = codes.chunks_exact(coding.code_bytes());
+    for (block, (out, codes)) in out.as_chunks_mut::<32>().0.iter_mut().zip(code_blocks).enumerate() {
+        unpack_scales(coding.scales, plane, block, &mut scales, &mut offsets);
+        let words: &[[u32; TILE_ROWS]] = bytemuck::cast_slice(codes);
+        for (i, out) in out.iter_mut().enumerate() {
+            let code = unpack_word(coding.bits, words, i / 4, row) >> (8 * (i % 4)) & 255;
+            let half = if coding.scales == Scales::Halves { i / 16 } else { 0 };
+            *out = scales[half][row] * (code as i32 - coding.bias) as f32 + offsets[row];
+        }
+    }
+}
