@@ -17,7 +17,9 @@
 //! One scale serves 32 activations, or 256 as in llama.cpp's products with Q4_K, Q5_K and Q6_K.
 
 use super::layout::BLOCK;
-use crate::kernels::cpu::{Isa, for_each_isa};
+#[cfg(target_arch = "x86_64")]
+use super::lines_avx512;
+use crate::kernels::cpu::{Cpu, Isa, for_each_isa};
 use crate::kernels::norm::inverse_rms;
 use crate::kernels::shared::SharedSlice;
 use std::ops::Range;
@@ -26,8 +28,11 @@ use std::ops::Range;
 /// at two `vpdpbusd` a cycle, and with 12 sums in f32 the 32 registers are nearly full.
 pub const GROUP: usize = 6;
 
+/// Adding 1.5 * 2^23 to a smaller f32 rounds it to the nearest integer, ties to even, which is then in the low bits.
+pub(super) const ROUND: f32 = 12_582_912.0;
+
 /// Activations that share a scale at most.
-const MOST_SHARED: usize = 256;
+pub(super) const MOST_SHARED: usize = 256;
 
 /// 32 activations of one token; the file's head explains the fields.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +49,15 @@ const _: () = assert!(size_of::<Line>() == 64);
 impl Line {
     /// Zeros.
     pub const ZERO: Line = Line { codes: [0; BLOCK], scale: 0.0, weighted_sum: 0.0, starts: [0; 6] };
+
+    /// A line of codes with their scale; `sums` are those of the codes of each half.
+    #[inline(always)]
+    pub(super) fn new(codes: [i8; BLOCK], scale: f32, [first, second]: [i32; 2]) -> Line {
+        let sum = first.wrapping_add(second);
+        let of_all = |bias: i32| sum.wrapping_mul(bias);
+        let starts = [0, of_all(-8), of_all(-16), of_all(-128), first.wrapping_mul(-32), second.wrapping_mul(-32)];
+        Line { codes, scale, weighted_sum: scale * sum as f32, starts }
+    }
 
     /// Which of `starts` serves codes with `bias`; with a scale for each half of the block, the next one serves the
     /// second half.
@@ -149,7 +163,12 @@ impl<'a> Activations<'a> {
         let (first, stride) = self.place(token);
         // SAFETY: passed on from the caller.
         let out = unsafe { Strided::new(self, first + first_column / BLOCK * stride, stride, x.len()) };
-        quantize_row(isa, x, sharing.len(), out);
+        match isa {
+            // SAFETY: the token proves the instruction set.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => unsafe { lines_avx512::quantize_row(x, sharing.len(), out) },
+            _ => quantize_row(isa, x, sharing.len(), out),
+        }
     }
 
     /// Stores RMSNorm of `x` times `weight` as the activations of `token`: [`quantize`](Self::quantize) after
@@ -170,7 +189,12 @@ impl<'a> Activations<'a> {
         let (first, stride) = self.place(token);
         // SAFETY: passed on from the caller.
         let out = unsafe { Strided::new(self, first, stride, x.len()) };
-        norm_row(isa, x, weight, eps, sharing.len(), out);
+        match isa {
+            // SAFETY: the token proves the instruction set.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => unsafe { lines_avx512::norm_row(x, weight, eps, sharing.len(), out) },
+            _ => norm_row(isa, x, weight, eps, sharing.len(), out),
+        }
     }
 
     fn check_part(&self, sharing: Sharing, first_column: usize, len: usize) {
@@ -193,8 +217,58 @@ impl<'a> Activations<'a> {
     }
 }
 
+/// Quantizes all tokens of `x`, each of `n_columns`, on all threads, to `lines` from [`line_buffer`].
+pub fn quantize<'a>(
+    cpu: &Cpu,
+    sharing: Sharing,
+    x: &[f32],
+    n_columns: usize,
+    lines: &'a mut [Line],
+) -> Activations<'a> {
+    for_each_token(cpu, x, n_columns, lines, |isa, to, token, x| {
+        // SAFETY: each token is one task's.
+        unsafe { to.quantize(isa, sharing, token, 0, x) };
+    })
+}
+
+/// As [`quantize`], of RMSNorm of each token times `weight`, which has a number for each column.
+pub fn norm_and_quantize<'a>(
+    cpu: &Cpu,
+    sharing: Sharing,
+    x: &[f32],
+    weight: &[f32],
+    eps: f32,
+    lines: &'a mut [Line],
+) -> Activations<'a> {
+    for_each_token(cpu, x, weight.len(), lines, |isa, to, token, x| {
+        // SAFETY: each token is one task's.
+        unsafe { to.norm_and_quantize(isa, sharing, token, x, weight, eps) };
+    })
+}
+
+/// Tokens that a task quantizes.
+const TOKENS_PER_TASK: usize = 8;
+
+fn for_each_token<'a>(
+    cpu: &Cpu,
+    x: &[f32],
+    n_columns: usize,
+    lines: &'a mut [Line],
+    work: impl Fn(Isa, &Activations, usize, &[f32]) + Sync,
+) -> Activations<'a> {
+    let n_tokens = x.len() / n_columns;
+    assert_eq!(x.len(), n_tokens * n_columns, "tokens of {n_columns} columns each");
+    let (to, isa) = (Activations::new(SharedSlice::new(lines), n_tokens, n_columns), cpu.isa);
+    cpu.pool.for_pieces(n_tokens, TOKENS_PER_TASK, |_, tokens| {
+        for token in tokens {
+            work(isa, &to, token, &x[token * n_columns..(token + 1) * n_columns]);
+        }
+    });
+    to
+}
+
 /// The lines of one token.
-struct Strided {
+pub(super) struct Strided {
     next: *mut Line,
     stride: usize,
     n_left: usize,
@@ -210,7 +284,7 @@ impl Strided {
     }
 
     #[inline(always)]
-    fn push(&mut self, line: Line) {
+    pub(super) fn push(&mut self, line: Line) {
         assert!(self.n_left > 0, "a line more than there is room for");
         self.n_left -= 1;
         // SAFETY: `new` checked that `n_left` lines are within the buffer, and its caller promised that they are ours.
@@ -254,19 +328,22 @@ fn quantize_shared(x: &[f32], out: &mut Strided) {
 /// The bits of the largest magnitude, which order as magnitudes do; infinity and NaN come last and are not hidden.
 #[inline(always)]
 fn largest(x: &[f32]) -> u32 {
-    let mut lanes = [0u32; BLOCK];
-    for x in x.as_chunks::<BLOCK>().0 {
-        for i in 0..BLOCK {
+    let mut lanes = [0u32; LANES];
+    for x in x.as_chunks::<LANES>().0 {
+        for i in 0..LANES {
             lanes[i] = lanes[i].max(x[i].to_bits() & 0x7fff_ffff);
         }
     }
     lanes.into_iter().fold(0, u32::max)
 }
 
+/// Lanes of a 512-bit register, and half a block.
+pub(super) const LANES: usize = 16;
+
 /// The scale of codes up to 127, and what values are multiplied by. Below 2^-120, where the inverse might overflow, all
 /// codes are 0.
 #[inline(always)]
-fn scales(largest: u32) -> (f32, f32) {
+pub(super) fn scales(largest: u32) -> (f32, f32) {
     const LEAST: f32 = f32::from_bits((127 - 120) << 23);
     let largest = f32::from_bits(largest);
     if largest < LEAST { (0.0, 0.0) } else { (largest / 127.0, 127.0 / largest) }
@@ -274,19 +351,17 @@ fn scales(largest: u32) -> (f32, f32) {
 
 #[inline(always)]
 fn line(x: &[f32; BLOCK], scale: f32, inverse: f32) -> Line {
-    // Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, which is then in the low bits.
-    const ROUND: f32 = 12_582_912.0;
     let mut codes = [0i8; BLOCK];
-    let mut wide = [0i32; BLOCK];
-    for i in 0..BLOCK {
-        wide[i] = (x[i] * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i8 as i32;
-        codes[i] = wide[i] as i8;
+    let mut sums = [0i32; 2];
+    for (half, x) in x.as_chunks::<LANES>().0.iter().enumerate() {
+        for i in 0..LANES {
+            let code = (x[i] * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+            codes[LANES * half + i] = code as i8;
+            // Wraps for the meaningless codes of infinity and NaN only.
+            sums[half] = sums[half].wrapping_add(code);
+        }
     }
-    let first: i32 = wide[..BLOCK / 2].iter().sum();
-    let second: i32 = wide[BLOCK / 2..].iter().sum();
-    let sum = first + second;
-    let starts = [0, -8 * sum, -16 * sum, -128 * sum, -32 * first, -32 * second];
-    Line { codes, scale, weighted_sum: scale * sum as f32, starts }
+    Line::new(codes, scale, sums)
 }
 
 #[cfg(test)]
@@ -299,9 +374,7 @@ mod tests {
 
     fn quantized(isa: Isa, sharing: Sharing, x: &[f32]) -> Vec<Line> {
         let mut lines = line_buffer(1, x.len());
-        let view = Activations::new(SharedSlice::new(&mut lines), 1, x.len());
-        // SAFETY: one thread.
-        unsafe { view.quantize(isa, sharing, 0, 0, x) };
+        quantize(&Cpu::with_isa(1, isa), sharing, x, x.len(), &mut lines);
         lines
     }
 
@@ -355,25 +428,32 @@ mod tests {
     #[test]
     fn norm_and_quantize_equals_the_norm_and_then_quantize() {
         for isa in Isa::all() {
-            let (n_tokens, n_columns) = (9, 288);
+            let (n_tokens, n_columns, cpu) = (9, 288, Cpu::with_isa(2, isa));
             let (x, weight) = (noise(n_tokens * n_columns, 1), noise(n_columns, 2));
             let mut normed = vec![0.0; x.len()];
-            rms_norm(&Cpu::with_isa(1, isa), &x, &weight, 1e-6, &mut normed);
+            rms_norm(&cpu, &x, &weight, 1e-6, &mut normed);
             for sharing in [Sharing::Block, Sharing::SuperBlock] {
                 let [mut fused, mut apart] = [(); 2].map(|()| line_buffer(n_tokens, n_columns));
-                let fused_view = Activations::new(SharedSlice::new(&mut fused), n_tokens, n_columns);
-                let apart_view = Activations::new(SharedSlice::new(&mut apart), n_tokens, n_columns);
-                for token in 0..n_tokens {
-                    let row = token * n_columns..(token + 1) * n_columns;
-                    // SAFETY: one thread.
-                    unsafe {
-                        fused_view.norm_and_quantize(isa, sharing, token, &x[row.clone()], &weight, 1e-6);
-                        apart_view.quantize(isa, sharing, token, 0, &normed[row.start..row.start + 256]);
-                        apart_view.quantize(isa, sharing, token, 256, &normed[row.start + 256..row.end]);
-                    }
-                }
+                norm_and_quantize(&cpu, sharing, &x, &weight, 1e-6, &mut fused);
+                quantize(&cpu, sharing, &normed, n_columns, &mut apart);
                 assert_eq!(fused, apart, "{} {sharing:?}", isa.name());
             }
+        }
+    }
+
+    #[test]
+    fn a_row_may_be_quantized_in_parts() {
+        for isa in Isa::all() {
+            let x = noise(288, 1);
+            let [mut whole, mut parts] = [(); 2].map(|()| line_buffer(1, 288));
+            quantize(&Cpu::with_isa(1, isa), Sharing::SuperBlock, &x, 288, &mut whole);
+            let view = Activations::new(SharedSlice::new(&mut parts), 1, 288);
+            // SAFETY: one thread.
+            unsafe {
+                view.quantize(isa, Sharing::SuperBlock, 0, 256, &x[256..]);
+                view.quantize(isa, Sharing::SuperBlock, 0, 0, &x[..256]);
+            }
+            assert_eq!(whole, parts);
         }
     }
 
@@ -381,11 +461,8 @@ mod tests {
     fn each_token_has_its_own_lines() {
         for n_tokens in 1..40 {
             let mut lines = line_buffer(n_tokens, 64);
-            let view = Activations::new(SharedSlice::new(&mut lines), n_tokens, 64);
-            for token in 0..n_tokens {
-                // SAFETY: one thread.
-                unsafe { view.quantize(Isa::Scalar, Sharing::Block, token, 0, &[token as f32 + 1.0; 64]) };
-            }
+            let x: Vec<f32> = (0..n_tokens * 64).map(|i| (i / 64 + 1) as f32).collect();
+            let view = quantize(&Cpu::with_isa(1, Isa::Scalar), Sharing::Block, &x, 64, &mut lines);
             for token in 0..n_tokens {
                 // SAFETY: one thread.
                 let found = unsafe { view.dequantize(token) };

@@ -17,9 +17,9 @@
 //! [`crate::kernels::ceiling`]; offsets and second scales make it 12 and 14. A single token also pays for unpacking: 12
 //! for nibbles, 27 with fifth bits, 26 with upper pairs.
 
+use super::Place;
 use super::activations::{GROUP, Line};
 use super::layout::{BLOCK, Coding, GROUPS, SUPER, Scales, TILE_ROWS, WORD};
-use super::Place;
 use super::panel::{Panel, Shape};
 use super::portable::Step;
 use std::arch::x86_64::*;
@@ -295,20 +295,12 @@ unsafe fn four(line: *const Line, g: usize) -> __m512i {
 /// Products of whole tiles with one token.
 ///
 /// # Safety
-/// The CPU has AVX-512 F, BW and VNNI; `tiles` are tiles of `n_blocks`, aligned to 64 bytes; `lines` is readable for as
-/// many lines; `out` is writable for 16 sums of each tile, the last `n_rows` short of that, and nobody else's.
+/// The CPU has AVX-512 F, BW and VNNI; `tiles` have as many blocks as there are lines, and are aligned to 64 bytes; `out` is writable for 16 sums of each tile, the last `n_rows` short of that, and nobody else's.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) unsafe fn multiply_one(
-    coding: Coding,
-    tiles: &[u8],
-    n_blocks: usize,
-    lines: &[Line],
-    out: *mut f32,
-    n_rows: usize,
-) {
+pub(super) unsafe fn multiply_one(coding: Coding, tiles: &[u8], lines: &[Line], out: *mut f32, n_rows: usize) {
     let start = coding.start();
     // SAFETY: passed on from the caller.
-    unsafe { for_coding!(coding, multiply_one_as(tiles, n_blocks, lines, start, out, n_rows)) }
+    unsafe { for_coding!(coding, multiply_one_as(tiles, lines, start, out, n_rows)) }
 }
 
 /// # Safety
@@ -316,13 +308,12 @@ pub(super) unsafe fn multiply_one(
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn multiply_one_as<C: Codes, P: Plane>(
     tiles: &[u8],
-    n_blocks: usize,
     lines: &[Line],
     start: usize,
     out: *mut f32,
     n_rows: usize,
 ) {
-    assert_eq!(lines.len(), n_blocks);
+    let n_blocks = lines.len();
     let (per_entry, entry_bytes) = P::KIND.entry();
     let plane_bytes = P::KIND.plane_bytes(n_blocks);
     let tile_bytes = plane_bytes + n_blocks * C::WORDS * WORD;
@@ -385,9 +376,12 @@ pub(super) unsafe fn multiply(step: Step, panels: &[Panel], place: Place) {
     macro_rules! by_size {
         ($($n:literal)*) => {
             match (panels.len(), step.n_tokens) {
-                // SAFETY: passed on from the caller.
-                $((1, $n) => unsafe { by_shape::<1, $n>(step, panels, place) },
-                  (2, $n) => unsafe { by_shape::<2, $n>(step, panels, place) },)*
+                $(
+                    // SAFETY: passed on from the caller.
+                    (1, $n) => unsafe { by_shape::<1, $n>(step, panels, place) },
+                    // SAFETY: passed on from the caller.
+                    (2, $n) => unsafe { by_shape::<2, $n>(step, panels, place) },
+                )*
                 (panels, tokens) => unreachable!("{panels} panels and {tokens} tokens"),
             }
         };

@@ -18,20 +18,29 @@
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
+mod floats;
+#[cfg(target_arch = "x86_64")]
+mod floats_avx512;
 mod layout;
+#[cfg(target_arch = "x86_64")]
+mod lines_avx512;
 mod pack;
 mod panel;
 mod portable;
 #[cfg(test)]
 mod tests;
 
-pub use activations::{Activations, GROUP, Line, Sharing, line_buffer};
+pub use activations::{Activations, GROUP, Line, Sharing, line_buffer, norm_and_quantize, quantize};
 pub use layout::{BLOCK, TILE_ROWS, WeightType};
 
 use super::aligned::AlignedBuf;
+use super::arg_max::{Largest, arg_max};
 use super::cpu::{Cpu, Isa};
 use super::shared::SharedSlice;
+use floats::FloatPanel;
 use layout::Coding;
 use panel::{PANEL_BLOCKS, Panel};
 use portable::Step;
@@ -58,6 +67,8 @@ pub struct PackedMatrix {
 pub enum Input<'a> {
     /// For a matrix of codes.
     Codes(Activations<'a>),
+    /// For a matrix of floats: the columns of all tokens, one token after the other.
+    Floats(&'a [f32]),
 }
 
 /// Where products go: that of token t and row r to `values[t * stride + r]`.
@@ -70,8 +81,10 @@ pub struct Output<'a> {
 }
 
 thread_local! {
-    /// A thread's unpacked stretches of two tiles.
+    /// A thread's unpacked stretches of two tiles, of codes and of floats.
     static PANELS: RefCell<Box<[Panel; TILES_AT_ONCE]>> = RefCell::new(Box::new([Panel::ZERO; TILES_AT_ONCE]));
+    static FLOAT_PANELS: RefCell<Box<[FloatPanel; TILES_AT_ONCE]>> =
+        RefCell::new(Box::new([FloatPanel::ZERO; TILES_AT_ONCE]));
 }
 
 impl PackedMatrix {
@@ -79,9 +92,12 @@ impl PackedMatrix {
     /// the bytes are not that many, or a row is no whole number of blocks.
     pub fn pack(cpu: &Cpu, kind: WeightType, n_rows: usize, n_columns: usize, bytes: &[u8]) -> PackedMatrix {
         let row_bytes = kind.row_bytes(n_columns);
+        assert!(n_columns > 0, "a matrix without columns");
         assert_eq!(Some(bytes.len()), row_bytes.checked_mul(n_rows), "{n_rows} x {n_columns} weights of {kind:?}");
-        let coding = kind.coding().expect("codes");
-        let tile_bytes = coding.tile_bytes(n_columns / BLOCK);
+        let tile_bytes = match kind.coding() {
+            Some(coding) => coding.tile_bytes(n_columns / BLOCK),
+            None => floats::tile_bytes(kind, n_columns),
+        };
         let n_tiles = n_rows.div_ceil(TILE_ROWS);
         let mut data = AlignedBuf::zeros(n_tiles * tile_bytes / size_of::<f32>());
         let shared = SharedSlice::new(&mut data);
@@ -91,8 +107,11 @@ impl PackedMatrix {
                 // SAFETY: tasks have disjoint tiles.
                 let out = bytemuck::cast_slice_mut(unsafe { shared.range(words) });
                 let rows = tile * TILE_ROWS..((tile + 1) * TILE_ROWS).min(n_rows);
-                let rows = bytes[rows.start * row_bytes..rows.end * row_bytes].chunks_exact(row_bytes.max(1));
-                pack::pack_codes(kind, coding, rows, out);
+                let rows = bytes[rows.start * row_bytes..rows.end * row_bytes].chunks_exact(row_bytes);
+                match kind.coding() {
+                    Some(coding) => pack::pack_codes(kind, coding, rows, out),
+                    None => pack::pack_floats(floats::size(kind), rows, out),
+                }
             }
         });
         PackedMatrix { kind, n_rows, n_columns, tile_bytes, data }
@@ -127,12 +146,14 @@ impl PackedMatrix {
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.n_rows, "row {row} of {}", self.n_rows);
         assert_eq!(out.len(), self.n_columns, "a row has a value for each column");
-        let tile = self.tiles(row / TILE_ROWS..row / TILE_ROWS + 1);
-        panel::dequantize_row(self.coding(), tile, row % TILE_ROWS, out);
-    }
-
-    fn coding(&self) -> Coding {
-        self.kind.coding().expect("codes")
+        let (tile, row) = (self.tiles(row / TILE_ROWS..row / TILE_ROWS + 1), row % TILE_ROWS);
+        if let Some(coding) = self.kind.coding() {
+            return panel::dequantize_row(coding, tile, row, out);
+        }
+        let size = floats::size(self.kind);
+        for (out, column) in out.iter_mut().zip(tile.chunks_exact(size * TILE_ROWS)) {
+            *out = floats::widen(self.kind, &column[size * row..]);
+        }
     }
 
     fn tiles(&self, tiles: Range<usize>) -> &[u8] {
@@ -145,31 +166,85 @@ impl PackedMatrix {
     /// # Safety
     /// Meanwhile no other thread writes to the input, or uses the places of these rows in the output.
     pub unsafe fn multiply(&self, isa: Isa, tiles: Range<usize>, input: Input, output: Output) {
-        let Input::Codes(activations) = input;
-        self.check(&tiles, activations.n_tokens(), activations.n_columns(), output);
-        if tiles.is_empty() || activations.n_tokens() == 0 {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            match (self.kind.coding(), input) {
+                (Some(coding), Input::Codes(x)) => self.multiply_codes(isa, coding, tiles, x, output),
+                (None, Input::Floats(x)) => self.multiply_floats(isa, tiles, x, output),
+                (_, Input::Codes(_)) => panic!("weights of {:?} are multiplied by floats", self.kind),
+                (_, Input::Floats(_)) => panic!("weights of {:?} are multiplied by codes", self.kind),
+            }
+        }
+    }
+
+    /// As [`multiply`](Self::multiply) for a single token, and the largest of the products: logits are searched a few
+    /// thousand at a time, while they are in the L1 cache.
+    ///
+    /// # Safety
+    /// As for [`multiply`](Self::multiply).
+    pub unsafe fn multiply_and_arg_max(&self, isa: Isa, tiles: Range<usize>, input: Input, output: Output) -> Largest {
+        const TILES: usize = 128;
+        let pieces = tiles.clone().step_by(TILES).map(|first| first..(first + TILES).min(tiles.end));
+        pieces.fold(Largest::NONE, |largest, tiles| {
+            // SAFETY: passed on from the caller; the products are this thread's.
+            let products = unsafe {
+                self.multiply(isa, tiles.clone(), input, output);
+                output.values.range(self.rows_of(&tiles))
+            };
+            largest.join(arg_max(isa, products, tiles.start * TILE_ROWS))
+        })
+    }
+
+    /// # Safety
+    /// As for [`multiply`](Self::multiply).
+    unsafe fn multiply_codes(&self, isa: Isa, coding: Coding, tiles: Range<usize>, x: Activations, output: Output) {
+        self.check(&tiles, x.n_tokens(), x.n_columns(), output);
+        if x.n_tokens() == 0 {
             return;
         }
         #[cfg(target_arch = "x86_64")]
-        if let (Isa::Avx512(token), 1) = (isa, activations.n_tokens())
+        if let (Isa::Avx512(token), 1) = (isa, x.n_tokens())
             && token.has_vnni()
         {
             let rows = self.rows_of(&tiles);
             let sums = output.values.as_ptr_at(rows.start);
-            let n_blocks = self.n_columns / BLOCK;
             // SAFETY: the token proves the instruction set; the tiles lie in an aligned buffer and are a multiple of 64
             // bytes; the caller promises that nobody writes to the lines, and that these sums are ours.
             unsafe {
-                let lines = std::slice::from_raw_parts(activations.lines_of(&(0..1), 0), n_blocks);
-                avx512::multiply_one(self.coding(), self.tiles(tiles), n_blocks, lines, sums, rows.len());
+                let lines = std::slice::from_raw_parts(x.lines_of(&(0..1), 0), x.n_blocks());
+                avx512::multiply_one(coding, self.tiles(tiles), lines, sums, rows.len());
             }
             return;
         }
         PANELS.with_borrow_mut(|panels| {
-            for first in tiles.clone().step_by(TILES_AT_ONCE) {
-                let tiles = first..(first + TILES_AT_ONCE).min(tiles.end);
+            for tiles in in_pairs(tiles) {
                 // SAFETY: passed on from the caller.
-                unsafe { self.multiply_tiles(isa, tiles, activations, output, &mut panels[..]) };
+                unsafe { self.multiply_tiles(isa, coding, tiles, x, output, &mut panels[..]) };
+            }
+        });
+    }
+
+    /// # Safety
+    /// As for [`multiply`](Self::multiply).
+    unsafe fn multiply_floats(&self, isa: Isa, tiles: Range<usize>, x: &[f32], output: Output) {
+        let n_tokens = x.len().checked_div(self.n_columns).unwrap_or(0);
+        assert_eq!(x.len(), n_tokens * self.n_columns, "activations for all {} columns", self.n_columns);
+        self.check(&tiles, n_tokens, self.n_columns, output);
+        #[cfg(target_arch = "x86_64")]
+        if let (Isa::Avx512(_), 1) = (isa, n_tokens) {
+            let rows = self.rows_of(&tiles);
+            let sums = output.values.as_ptr_at(rows.start);
+            // SAFETY: the token proves the instruction set; the tiles lie in an aligned buffer and are a multiple of 64
+            // bytes; the caller promises that these sums are ours.
+            return unsafe { floats_avx512::multiply_one(self.kind, self.tiles(tiles), x, sums, rows.len()) };
+        }
+        FLOAT_PANELS.with_borrow_mut(|panels| {
+            for tiles in in_pairs(tiles) {
+                let (rows, panels) = (self.rows_of(&tiles), &mut panels[..tiles.len()]);
+                let sums = output.values.as_ptr_at(rows.start);
+                let place = Place { sums, stride: output.stride, n_rows: rows.len(), continues: false };
+                // SAFETY: the output has room for all tokens, and the caller promises that these rows are ours.
+                unsafe { floats::multiply(isa, self.kind, self.tiles(tiles), self.n_columns, x, panels, place) };
             }
         });
     }
@@ -193,12 +268,13 @@ impl PackedMatrix {
     unsafe fn multiply_tiles(
         &self,
         isa: Isa,
+        coding: Coding,
         tiles: Range<usize>,
         activations: Activations,
         output: Output,
         panels: &mut [Panel],
     ) {
-        let (coding, n_blocks) = (self.coding(), self.n_columns / BLOCK);
+        let n_blocks = activations.n_blocks();
         let rows = self.rows_of(&tiles);
         let panels = &mut panels[..tiles.len()];
         for first in (0..n_blocks).step_by(PANEL_BLOCKS) {
@@ -212,21 +288,21 @@ impl PackedMatrix {
                 let lines = activations.lines_of(&tokens, first);
                 // SAFETY: a group has a line for each token and block; nobody writes to them, as the caller promises.
                 let lines = unsafe { std::slice::from_raw_parts(lines, n_lines) };
-                let step = Step { shape: coding.shape(), start: coding.start(), lines, n_tokens: tokens.len() };
+                let (shape, bits, start) = (coding.shape(), coding.bits, coding.start());
+                let step = Step { shape, bits, start, lines, n_tokens: tokens.len() };
                 let sums = output.values.as_ptr_at(tokens.start * output.stride + rows.start);
                 let place = Place { sums, stride: output.stride, n_rows: rows.len(), continues: first > 0 };
                 // SAFETY: the places of these rows and tokens are within the output and ours.
                 unsafe { multiply_panels(isa, step, panels, place) };
             }
         }
-        if n_blocks == 0 {
-            for token in 0..activations.n_tokens() {
-                // SAFETY: as above.
-                unsafe { output.values.range(token * output.stride + rows.start..token * output.stride + rows.end) }
-                    .fill(0.0);
-            }
-        }
     }
+}
+
+/// Pairs of tiles, and the last one alone where their number is odd.
+fn in_pairs(tiles: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = tiles.end;
+    tiles.step_by(TILES_AT_ONCE).map(move |first| first..(first + TILES_AT_ONCE).min(end))
 }
 
 /// Where the sums of a step go: those of token t and row r to `sums[t * stride + r]`.
@@ -256,6 +332,9 @@ unsafe fn multiply_panels(isa: Isa, step: Step, panels: &[Panel], place: Place) 
         // SAFETY: the token proves the instruction set; the rest is passed on from the caller.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(token) if token.has_vnni() => unsafe { avx512::multiply(step, panels, place) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) | Isa::Avx512(_) => unsafe { avx2::multiply(step, panels, place) },
         // SAFETY: passed on from the caller.
         _ => unsafe { portable::multiply_panels(step, panels, place) },
     }

@@ -104,7 +104,7 @@ fn nibbles_of_64(block: &[u8], at: usize, sub: usize) -> Words {
 #[inline(always)]
 fn with_fifth_bits(low: Words, fifth: u32) -> Words {
     // Four bits times 1 + 2^7 + 2^14 + 2^21: bit i lands on bit 8i, among others that the mask removes.
-    std::array::from_fn(|g| low[g] | ((fifth >> (4 * g) & 15) * 0x0020_4081 & LOW_BITS) << 4)
+    std::array::from_fn(|g| low[g] | (((fifth >> (4 * g) & 15) * 0x0020_4081) & LOW_BITS) << 4)
 }
 
 /// Stores the codes of row `r` among a tile's codes of one block.

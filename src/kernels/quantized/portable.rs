@@ -20,6 +20,8 @@ use super::panel::{Panel, Shape};
 #[derive(Clone, Copy)]
 pub(super) struct Step<'a> {
     pub(super) shape: Shape,
+    /// Bits of the panels' codes.
+    pub(super) bits: usize,
     /// Which of a line's starts accumulators begin with.
     pub(super) start: usize,
     /// For each block, one line of each token.
