@@ -52,9 +52,9 @@ pub fn byte_multiply_adds(cpu: &Cpu) -> f64 {
 /// Reads all of `data` on all threads of `cpu`, each its own stretch, `n_passes` times, and returns how many bytes that
 /// were. Data of a few megabytes stay in a cache, so that the first pass is slower than the others.
 pub fn read(cpu: &Cpu, data: &[f32], n_passes: usize) -> f64 {
-    let (n_tasks, isa) = (cpu.n_threads(), cpu.isa);
-    cpu.pool.run(n_tasks, |task| {
-        let part = &data[task * data.len() / n_tasks..(task + 1) * data.len() / n_tasks];
+    let isa = cpu.isa;
+    cpu.pool.together(|member| {
+        let part = &data[member.part(data.len())];
         for _ in 0..n_passes {
             black_box(all_bits(isa, black_box(part)));
         }

@@ -101,7 +101,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             generation: AtomicU64::new(0),
             job: UnsafeCell::new(None),
-            barrier: Barrier::default(),
+            barrier: Barrier::new(n_threads.max(1)),
             shares: (0..n_threads.max(1)).map(|_| Share(AtomicU64::new(0))).collect(),
             n_busy: AtomicUsize::new(0),
             n_asleep: AtomicUsize::new(0),
@@ -275,7 +275,7 @@ pub struct Member<'a> {
 impl Member<'_> {
     /// Waits until all threads are here. What each wrote before, all see after.
     pub fn barrier(&self) {
-        self.barrier.wait(self.n_threads);
+        self.barrier.wait(self.thread);
     }
 
     /// This thread's part of `n` things: the parts are next to each other and as equal as can be.
@@ -284,37 +284,37 @@ impl Member<'_> {
     }
 }
 
-/// Where threads wait for each other. What is counted and what is watched lie on different cache lines.
-#[derive(Default)]
-#[repr(align(64))]
+/// Where threads wait for each other. Each writes a cache line of its own and watches those of the others, so that of two
+/// threads neither waits for more than one line to come over.
 struct Barrier {
-    n_arrived: AtomicUsize,
+    arrivals: Box<[Arrivals]>,
     is_broken: AtomicBool,
-    passed: Passed,
 }
 
-/// How often all have arrived.
+/// How often a thread has arrived.
 #[derive(Default)]
-#[repr(align(64))]
-struct Passed(AtomicUsize);
+#[repr(align(128))]
+struct Arrivals(AtomicUsize);
 
 impl Barrier {
+    fn new(n_threads: usize) -> Barrier {
+        Barrier { arrivals: (0..n_threads).map(|_| Arrivals::default()).collect(), is_broken: AtomicBool::new(false) }
+    }
+
     /// Before use, as a panic may have left threads in it.
     fn reset(&self) {
-        self.n_arrived.store(0, Ordering::Relaxed);
+        self.arrivals.iter().for_each(|arrivals| arrivals.0.store(0, Ordering::Relaxed));
         self.is_broken.store(false, Ordering::Relaxed);
     }
 
-    fn wait(&self, n_threads: usize) {
-        let before = self.passed.0.load(Ordering::Relaxed);
-        if self.n_arrived.fetch_add(1, Ordering::AcqRel) + 1 == n_threads {
-            self.n_arrived.store(0, Ordering::Relaxed);
-            self.passed.0.store(before.wrapping_add(1), Ordering::Release);
-            return;
+    fn wait(&self, thread: usize) {
+        let own = self.arrivals[thread].0.load(Ordering::Relaxed) + 1;
+        self.arrivals[thread].0.store(own, Ordering::Release);
+        for other in &self.arrivals {
+            let has_arrived = || other.0.load(Ordering::Acquire) >= own;
+            wait_until(|| has_arrived() || self.is_broken.load(Ordering::Relaxed));
+            assert!(has_arrived(), "another thread failed before the barrier");
         }
-        wait_until(|| self.passed.0.load(Ordering::Acquire) != before || self.is_broken.load(Ordering::Acquire));
-        let has_passed = self.passed.0.load(Ordering::Acquire) != before;
-        assert!(has_passed, "another thread failed before the barrier");
     }
 }
 

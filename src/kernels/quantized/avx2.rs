@@ -93,33 +93,36 @@ unsafe fn multiply_as<const BITS: usize, const N: usize>(step: Step, panel: &Pan
         }
     }
     let n_parts = if step.shape == Shape::Halves { 2 } else { 1 };
-    for (block, lines) in step.lines.chunks_exact(N).enumerate() {
+    let n_steps = GROUPS / n_parts / groups_at_once(BITS);
+    let mut lines = step.lines.as_ptr();
+    for block in 0..step.lines.len() / N {
+        let codes = panel.codes[block].as_ptr().cast::<u32>().wrapping_add(ROWS * half);
         for part in 0..n_parts {
-            let groups = part * GROUPS / n_parts..(part + 1) * GROUPS / n_parts;
-            let mut dots = [_mm256_setzero_si256(); N];
             // Codes of 8 bits are multiplied without their bias, so there is none to make up for.
             let start = if BITS == 8 { 0 } else { step.start + part };
-            for n in 0..N {
-                dots[n] = _mm256_set1_epi32(lines[n].starts[start]);
-            }
-            for first in groups.step_by(groups_at_once(BITS)) {
-                let words = &panel.codes[block][first..];
-                // SAFETY: the words of a part are as many as are added at once, or a multiple of that.
-                unsafe { add_groups::<BITS, N>(words, half, lines, first, &mut dots) };
-            }
-            // SAFETY: eight floats are there, for each half.
-            let scale = unsafe { _mm256_loadu_ps(panel.scales[block][part].as_ptr().add(ROWS * half)) };
-            for n in 0..N {
-                let scale = _mm256_mul_ps(scale, _mm256_set1_ps(lines[n].scale));
-                sums[n] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[n]), scale, sums[n]);
+            // SAFETY: the panel has such a block, and the step N lines for it.
+            unsafe {
+                let mut dots: [__m256i; N] = std::array::from_fn(|n| _mm256_set1_epi32((*lines.add(n)).starts[start]));
+                for i in 0..n_steps {
+                    let first = (part * n_steps + i) * groups_at_once(BITS);
+                    add_groups::<BITS, N>(codes.add(first * TILE_ROWS), lines, first, &mut dots);
+                }
+                let scale = _mm256_loadu_ps(panel.scales[block][part].as_ptr().add(ROWS * half));
+                for n in 0..N {
+                    let scale = _mm256_mul_ps(scale, _mm256_set1_ps((*lines.add(n)).scale));
+                    sums[n] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[n]), scale, sums[n]);
+                }
             }
         }
-        if step.shape == Shape::Offset {
-            // SAFETY: as above.
-            let offset = unsafe { _mm256_loadu_ps(panel.offsets[block].as_ptr().add(ROWS * half)) };
-            for n in 0..N {
-                sums[n] = _mm256_fmadd_ps(offset, _mm256_set1_ps(lines[n].weighted_sum), sums[n]);
+        // SAFETY: as above.
+        unsafe {
+            if step.shape == Shape::Offset {
+                let offset = _mm256_loadu_ps(panel.offsets[block].as_ptr().add(ROWS * half));
+                for n in 0..N {
+                    sums[n] = _mm256_fmadd_ps(offset, _mm256_set1_ps((*lines.add(n)).weighted_sum), sums[n]);
+                }
             }
+            lines = lines.add(N);
         }
     }
     for n in 0..N {
@@ -131,26 +134,25 @@ unsafe fn multiply_as<const BITS: usize, const N: usize>(step: Step, panel: &Pan
     }
 }
 
-/// Adds the products of as many groups as can be added in 16 bits, from group `first` on, whose words begin `words`.
+/// Adds the products of as many groups as can be added in 16 bits, from group `first` on, whose words begin at `codes`.
 ///
 /// # Safety
-/// The CPU has AVX2; there are as many words.
+/// The CPU has AVX2; there are words for as many groups, 16 apart, and N lines.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn add_groups<const BITS: usize, const N: usize>(
-    words: &[[u32; TILE_ROWS]],
-    half: usize,
-    lines: &[Line],
+    codes: *const u32,
+    lines: *const Line,
     first: usize,
     dots: &mut [__m256i; N],
 ) {
     let mut pairs = [_mm256_setzero_si256(); N];
     for g in 0..groups_at_once(BITS) {
-        // SAFETY: eight words are there, for each half.
-        let q = unsafe { _mm256_loadu_si256(words[g].as_ptr().add(ROWS * half).cast()) };
+        // SAFETY: passed on from the caller.
+        let q = unsafe { _mm256_loadu_si256(codes.add(g * TILE_ROWS).cast()) };
         for n in 0..N {
             // SAFETY: a line has eight groups of four codes.
-            let a = unsafe { lines[n].codes.as_ptr().cast::<i32>().add(first + g).read_unaligned() };
+            let a = unsafe { (&raw const (*lines.add(n)).codes).cast::<i32>().add(first + g).read_unaligned() };
             let a = _mm256_set1_epi32(a);
             let products = if BITS == 8 {
                 let signed = _mm256_xor_si256(q, _mm256_set1_epi8(-128));
@@ -158,7 +160,7 @@ unsafe fn add_groups<const BITS: usize, const N: usize>(
             } else {
                 _mm256_maddubs_epi16(q, a)
             };
-            pairs[n] = _mm256_add_epi16(pairs[n], products);
+            pairs[n] = if g == 0 { products } else { _mm256_add_epi16(pairs[n], products) };
         }
     }
     for n in 0..N {

@@ -425,40 +425,41 @@ unsafe fn multiply_as<const R: usize, const N: usize, const SHAPE: u8>(step: Ste
             }
         }
     }
-    let n_parts = if SHAPE == HALVES { 2 } else { 1 };
     let panels: [*const Panel; R] = std::array::from_fn(|r| &raw const panels[r]);
-    let mut lines = step.lines.as_ptr();
-    for block in 0..n_blocks {
+    // One loop over whole or half blocks: two nested ones would be unrolled into one that spills registers.
+    let n_parts = if SHAPE == HALVES { 2 } else { 1 };
+    let n_groups = GROUPS / n_parts;
+    for i in 0..n_blocks * n_parts {
+        let (block, part) = (i / n_parts, i % n_parts);
         // SAFETY: panels hold so many blocks; there are N lines for each block.
         unsafe {
-            for part in 0..n_parts {
-                let mut dots = [[_mm512_setzero_si512(); R]; N];
-                for n in 0..N {
-                    let start = (&raw const (*lines.add(n)).starts).cast::<i32>().add(step.start + part);
-                    dots[n] = [_mm512_set1_epi32(*start); R];
-                }
-                for g in part * GROUPS / n_parts..(part + 1) * GROUPS / n_parts {
-                    let q: [__m512i; R] = std::array::from_fn(|r| {
-                        let codes = (&raw const (*panels[r]).codes).cast::<__m512i>();
-                        _mm512_load_si512(codes.add(block * GROUPS + g))
-                    });
-                    for n in 0..N {
-                        let a = four(lines.add(n), g);
-                        for r in 0..R {
-                            dots[n][r] = _mm512_dpbusd_epi32(dots[n][r], q[r], a);
-                        }
-                    }
-                }
-                let scales: [__m512; R] = std::array::from_fn(|r| {
-                    let scales = (&raw const (*panels[r]).scales).cast::<f32>();
-                    _mm512_load_ps(scales.add((2 * block + part) * TILE_ROWS))
+            let lines = step.lines.as_ptr().add(block * N);
+            let mut dots = [[_mm512_setzero_si512(); R]; N];
+            for n in 0..N {
+                let start = (&raw const (*lines.add(n)).starts).cast::<i32>().add(step.start + part);
+                dots[n] = [_mm512_set1_epi32(*start); R];
+            }
+            for g in 0..n_groups {
+                let q: [__m512i; R] = std::array::from_fn(|r| {
+                    let codes = (&raw const (*panels[r]).codes).cast::<__m512i>();
+                    _mm512_load_si512(codes.add(i * n_groups + g))
                 });
                 for n in 0..N {
-                    let token_scale = _mm512_set1_ps((*lines.add(n)).scale);
+                    let a = four(lines.add(n), part * n_groups + g);
                     for r in 0..R {
-                        let scale = _mm512_mul_ps(scales[r], token_scale);
-                        sums[n][r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[n][r]), scale, sums[n][r]);
+                        dots[n][r] = _mm512_dpbusd_epi32(dots[n][r], q[r], a);
                     }
+                }
+            }
+            let scales: [__m512; R] = std::array::from_fn(|r| {
+                let scales = (&raw const (*panels[r]).scales).cast::<f32>();
+                _mm512_load_ps(scales.add((2 * block + part) * TILE_ROWS))
+            });
+            for n in 0..N {
+                let token_scale = _mm512_set1_ps((*lines.add(n)).scale);
+                for r in 0..R {
+                    let scale = _mm512_mul_ps(scales[r], token_scale);
+                    sums[n][r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[n][r]), scale, sums[n][r]);
                 }
             }
             if SHAPE == OFFSET {
@@ -473,7 +474,6 @@ unsafe fn multiply_as<const R: usize, const N: usize, const SHAPE: u8>(step: Ste
                     }
                 }
             }
-            lines = lines.add(N);
         }
     }
     for n in 0..N {
