@@ -91,8 +91,8 @@ fn muon_update(c: &mut Criterion) {
     group.finish();
 }
 
-/// Weights as model files store them, on all cores: bytes a second of the weights for one token, operations a second for
-/// 128 tokens. `quantize` is what activations cost before either.
+/// Weights as model files store them, on all cores: bytes a second of the weights for one token, operations a second
+/// for 128 tokens. `quantize` is what activations cost before either.
 fn quantized_products(c: &mut Criterion) {
     let (n_rows, n_columns, n_tokens) = (5632, 2048, 128);
     let n_threads = std::thread::available_parallelism().map_or(1, |n| n.get());

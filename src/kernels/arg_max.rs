@@ -1,7 +1,7 @@
 //! The largest of many numbers and where it is: what greedy decoding wants of the logits.
 //!
-//! Threads find the largest of their parts and join what they found; of equal ones the first wins, so the answer does not
-//! depend on the parts. NaN is never the largest.
+//! Threads find the largest of their parts and join what they found; of equal ones the first wins, so the answer does
+//! not depend on the parts. NaN is never the largest.
 
 use super::cpu::for_each_isa;
 use super::math::max;

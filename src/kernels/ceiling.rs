@@ -1,5 +1,5 @@
-//! Multiply-adds on registers alone, on every thread at once: the most that this machine's arithmetic can do. And reading
-//! without computing: the most that its caches and its memory can deliver.
+//! Multiply-adds on registers alone, on every thread at once: the most that this machine's arithmetic can do. And
+//! reading without computing: the most that its caches and its memory can deliver.
 //!
 //! A kernel's speed says little by itself; its share of these ceilings says how much is left to gain. Timing is left to
 //! the caller, as everywhere in [`crate::kernels`].

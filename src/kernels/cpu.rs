@@ -53,6 +53,12 @@ impl Avx512 {
         self.vnni
     }
 
+    /// The token of a CPU that is the same but for AVX-512 VNNI, to test what such a one does.
+    #[cfg(test)]
+    pub(super) fn without_vnni(self) -> Avx512 {
+        Avx512 { vnni: false, ..self }
+    }
+
     /// Whether the CPU also multiplies and adds f16 (AVX-512 FP16: `vfmadd231ph`).
     pub fn has_f16(self) -> bool {
         self.f16

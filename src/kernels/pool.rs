@@ -5,12 +5,12 @@
 //!
 //! Each thread begins with a share of its own, the same stretch of the tasks in every loop: loops go over the rows of a
 //! batch in the same order, so what a thread wrote in one loop it finds in its own cache in the next. A thread that is
-//! done with its share takes from the ends of the others'. So which thread runs which task varies; tasks must not depend
-//! on it, and in this crate they never do.
+//! done with its share takes from the ends of the others'. So which thread runs which task varies; tasks must not
+//! depend on it, and in this crate they never do.
 //!
 //! Generating a token is some hundred steps of 1 to 50 us each. It is one call of [`Pool::together`]: all threads go
-//! through it side by side, and wait for each other at the [`Member::barrier`]s between its steps, which cost a fraction
-//! of a microsecond. Nothing is allocated, and no lock is taken, from one barrier to the next.
+//! through it side by side, and wait for each other at the [`Member::barrier`]s between its steps, which cost a
+//! fraction of a microsecond. Nothing is allocated, and no lock is taken, from one barrier to the next.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -81,8 +81,8 @@ impl Share {
 }
 
 // SAFETY: the raw pointer in `job` is dereferenced only between the hand-over and the end of the same call, while the
-// closure it points to is alive and is `Sync`. `job` itself is written by the one caller that holds `Pool::caller`, while
-// `n_busy` is 0, and read by workers after they see the change of `generation` that follows.
+// closure it points to is alive and is `Sync`. `job` itself is written by the one caller that holds `Pool::caller`,
+// while `n_busy` is 0, and read by workers after they see the change of `generation` that follows.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
@@ -284,8 +284,8 @@ impl Member<'_> {
     }
 }
 
-/// Where threads wait for each other. Each writes a cache line of its own and watches those of the others, so that of two
-/// threads neither waits for more than one line to come over.
+/// Where threads wait for each other. Each writes a cache line of its own and watches those of the others, so that of
+/// two threads neither waits for more than one line to come over.
 struct Barrier {
     arrivals: Box<[Arrivals]>,
     is_broken: AtomicBool,
@@ -318,12 +318,13 @@ impl Barrier {
     }
 }
 
-/// Spins, and lets others have the core now and then: with more threads than cores, one of them may be waited for.
+/// Spins for a moment, and after that lets others have the core again and again: with more threads than cores, one of
+/// them may be waited for.
 fn wait_until(is_done: impl Fn() -> bool) {
     let mut n_spins = 0u32;
     while !is_done() {
         n_spins += 1;
-        if n_spins.is_multiple_of(N_SPINS) { std::thread::yield_now() } else { std::hint::spin_loop() }
+        if n_spins < N_SPINS / 4 { std::hint::spin_loop() } else { std::thread::yield_now() }
     }
 }
 
@@ -387,7 +388,7 @@ mod tests {
             let cells: Vec<AtomicUsize> = (0..n_threads).map(|_| AtomicUsize::new(0)).collect();
             for _ in 0..3 {
                 pool.together(|member| {
-                    for step in 1..200 {
+                    for step in 1..50 {
                         cells[member.thread].store(step, Ordering::Relaxed);
                         member.barrier();
                         assert!(cells.iter().all(|cell| cell.load(Ordering::Relaxed) == step), "{n_threads} threads");

@@ -4,12 +4,13 @@
 //! them:
 //!
 //! ```text
-//! | 32 x i8 code | f32 scale | f32 scale * sum | i32 0 | -8 sum | -16 sum | -128 sum | -32 sum(0..16) | -32 sum(16..32) |
+//! | 32 x i8 code | f32 scale | f32 scale * sum | i32 0 | -8 sum | -16 sum | -128 sum | -32 sum(0..16) | -32
+//! sum(16..32) |
 //! ```
 //!
-//! Weights are stored as unsigned codes q, of which a bias b is to be subtracted. As the sum of (q - b) a is the sum of q a
-//! plus -b times the sum of a, the products' accumulator starts from the last six numbers, and the bias costs nothing.
-//! The product of scale and sum is for types whose weights have an offset.
+//! Weights are stored as unsigned codes q, of which a bias b is to be subtracted. As the sum of (q - b) a is the sum
+//! of q a plus -b times the sum of a, the products' accumulator starts from the last six numbers, and the bias costs
+//! nothing. The product of scale and sum is for types whose weights have an offset.
 //!
 //! Tokens are taken in groups of up to [`GROUP`], as many as a micro-kernel multiplies at once, and lines lie in the
 //! order in which it reads them: for each group, for each block, the group's tokens.

@@ -12,7 +12,8 @@
 //! 8      2 * 255 * 127 = 64,770     none: the sign moves to the other operand, |q - 128| <= 128, 32,512, then 1
 //! ```
 //!
-//! A register holds 8 rows, half a tile; 6 tokens of it keep their sums, in 16 bits and in f32, in 12 of 16 registers.
+//! A register holds 8 rows, half a tile. Three tokens at a time keep their sums, in 16 and 32 bits and in f32, in 9 of the
+//! 16 registers.
 
 use super::Place;
 use super::activations::{GROUP, Line};
@@ -23,6 +24,46 @@ use std::arch::x86_64::*;
 
 /// Rows of a register.
 const ROWS: usize = 8;
+
+/// Tokens at once.
+const TOKENS: usize = 3;
+
+/// Unpacks the codes of a block, which has as many words as its codes have bits: as `panel` does, by hand, as the compiler
+/// would collect the vectors' elements one by one.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn unpack_codes(bits: usize, words: &[[u32; TILE_ROWS]], out: &mut [[u32; TILE_ROWS]; GROUPS]) {
+    assert_eq!(words.len(), bits);
+    match bits {
+        4 => unpack_bits::<4>(words, out),
+        5 => unpack_bits::<5>(words, out),
+        6 => unpack_bits::<6>(words, out),
+        _ => out.copy_from_slice(words),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn unpack_bits<const BITS: usize>(words: &[[u32; TILE_ROWS]], out: &mut [[u32; TILE_ROWS]; GROUPS]) {
+    // SAFETY: half a tile of a word is as long as a register.
+    let load = |word: usize, half: usize| unsafe { _mm256_loadu_si256(words[word].as_ptr().add(ROWS * half).cast()) };
+    for half in 0..2 {
+        for g in 0..GROUPS {
+            let masked = |word, shift: usize, mask: i8| {
+                let shifted = _mm256_srlv_epi32(load(word, half), _mm256_set1_epi32(shift as i32));
+                _mm256_and_si256(shifted, _mm256_set1_epi8(mask))
+            };
+            let low = masked(g / 2, 4 * (g % 2), 15);
+            let upper = match BITS {
+                5 => masked(4, g, 1),
+                6 => masked(4 + g / 4, 2 * (g % 4), 3),
+                _ => _mm256_setzero_si256(),
+            };
+            let codes = _mm256_or_si256(low, _mm256_slli_epi32::<4>(upper));
+            // SAFETY: as above.
+            unsafe { _mm256_storeu_si256(out[g].as_mut_ptr().add(ROWS * half).cast(), codes) };
+        }
+    }
+}
 
 /// Products of panels with a group of tokens, over all blocks that `step` has lines for.
 ///
@@ -36,33 +77,35 @@ pub(super) unsafe fn multiply(step: Step, panels: &[Panel], place: Place) {
         for half in 0..2 {
             let first = p * TILE_ROWS + half * ROWS;
             let n_rows = place.n_rows.saturating_sub(first).min(ROWS);
-            let place = Place { sums: place.sums.wrapping_add(first), n_rows, ..place };
-            if n_rows > 0 {
+            for token in (0..step.n_tokens).step_by(TOKENS).filter(|_| n_rows > 0) {
+                let sums = place.sums.wrapping_add(token * place.stride + first);
                 // SAFETY: passed on from the caller.
-                unsafe { by_bits(step, panel, half, place) };
+                unsafe { by_bits(step, token, panel, half, Place { sums, n_rows, ..place }) };
             }
         }
     }
 }
 
+/// Up to [`TOKENS`] tokens of the group, from `token` on.
+///
 /// # Safety
 /// As for [`multiply`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn by_bits(step: Step, panel: &Panel, half: usize, place: Place) {
+unsafe fn by_bits(step: Step, token: usize, panel: &Panel, half: usize, place: Place) {
     macro_rules! by_size {
         ($bits:literal: $($n:literal)*) => {
-            match step.n_tokens {
+            match (step.n_tokens - token).min(TOKENS) {
                 // SAFETY: passed on from the caller.
-                $($n => unsafe { multiply_as::<$bits, $n>(step, panel, half, place) },)*
+                $($n => unsafe { multiply_as::<$bits, $n>(step, token, panel, half, place) },)*
                 n => unreachable!("{n} tokens at once"),
             }
         };
     }
     match step.bits {
-        4 => by_size!(4: 1 2 3 4 5 6),
-        5 => by_size!(5: 1 2 3 4 5 6),
-        6 => by_size!(6: 1 2 3 4 5 6),
-        8 => by_size!(8: 1 2 3 4 5 6),
+        4 => by_size!(4: 1 2 3),
+        5 => by_size!(5: 1 2 3),
+        6 => by_size!(6: 1 2 3),
+        8 => by_size!(8: 1 2 3),
         bits => unreachable!("codes of {bits} bits"),
     }
 }
@@ -80,9 +123,15 @@ const fn groups_at_once(bits: usize) -> usize {
 /// The micro-kernel: half a tile times `N` tokens.
 ///
 /// # Safety
-/// As for [`multiply`], with `N` tokens.
+/// As for [`multiply`], with at least `N` tokens from `token` on.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply_as<const BITS: usize, const N: usize>(step: Step, panel: &Panel, half: usize, place: Place) {
+unsafe fn multiply_as<const BITS: usize, const N: usize>(
+    step: Step,
+    token: usize,
+    panel: &Panel,
+    half: usize,
+    place: Place,
+) {
     let mut sums = [_mm256_setzero_ps(); N];
     let mut rows = [0.0f32; ROWS];
     for n in 0..if place.continues { N } else { 0 } {
@@ -94,8 +143,8 @@ unsafe fn multiply_as<const BITS: usize, const N: usize>(step: Step, panel: &Pan
     }
     let n_parts = if step.shape == Shape::Halves { 2 } else { 1 };
     let n_steps = GROUPS / n_parts / groups_at_once(BITS);
-    let mut lines = step.lines.as_ptr();
-    for block in 0..step.lines.len() / N {
+    let mut lines = step.lines.as_ptr().wrapping_add(token);
+    for block in 0..step.lines.len() / step.n_tokens {
         let codes = panel.codes[block].as_ptr().cast::<u32>().wrapping_add(ROWS * half);
         for part in 0..n_parts {
             // Codes of 8 bits are multiplied without their bias, so there is none to make up for.
@@ -122,7 +171,7 @@ unsafe fn multiply_as<const BITS: usize, const N: usize>(step: Step, panel: &Pan
                     sums[n] = _mm256_fmadd_ps(offset, _mm256_set1_ps((*lines.add(n)).weighted_sum), sums[n]);
                 }
             }
-            lines = lines.add(N);
+            lines = lines.wrapping_add(step.n_tokens);
         }
     }
     for n in 0..N {

@@ -1,8 +1,8 @@
 //! Products of codes for AVX-512 VNNI: one kernel for a single token, one for batches, the same sums from both.
 //!
-//! `vpdpbusd` multiplies 64 unsigned bytes by 64 signed ones and adds the products by fours to 16 sums. With a word of a
-//! tile (four codes of each of 16 rows) as the first operand and four activations, repeated 16 times on the way from
-//! memory, as the second, it advances 16 outputs by four columns. Nothing is shuffled and no lanes are added up:
+//! `vpdpbusd` multiplies 64 unsigned bytes by 64 signed ones and adds the products by fours to 16 sums. With a word
+//! of a tile (four codes of each of 16 rows) as the first operand and four activations, repeated 16 times on the way
+//! from memory, as the second, it advances 16 outputs by four columns. Nothing is shuffled and no lanes are added up:
 //!
 //! ```text
 //!                 row 0         row 1              row 15
@@ -25,8 +25,8 @@ use super::portable::Step;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// How far ahead of the codes in use the next ones are asked for: a quarter of a microsecond at 15 GB/s, which is what a
-/// core reads from memory.
+/// How far ahead of the codes in use the next ones are asked for: a quarter of a microsecond at 15 GB/s, which is
+/// what a core reads from memory.
 const AHEAD: usize = 4096;
 
 /// Rows that exist of the last tile.
@@ -44,6 +44,20 @@ trait Codes {
     /// # Safety
     /// `words` is readable for [`Self::WORDS`] words; the CPU has AVX-512 F and BW.
     unsafe fn unpack(words: *const __m512i) -> [__m512i; GROUPS];
+
+    /// Whether [`unpack_in_place`](Self::unpack_in_place) leaves the codes of odd groups times 16.
+    const IN_PLACE: bool = false;
+
+    /// The codes of a block as bytes, for a single use: what need not be shifted stays where it is.
+    ///
+    /// # Safety
+    /// As for [`unpack`](Self::unpack).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn unpack_in_place(words: *const __m512i) -> [__m512i; GROUPS] {
+        // SAFETY: passed on from the caller.
+        unsafe { Self::unpack(words) }
+    }
 }
 
 struct Bits4;
@@ -63,6 +77,19 @@ impl Codes for Bits4 {
             let word = unsafe { _mm512_load_si512(words.add(g / 2)) };
             let low = if g % 2 == 0 { word } else { _mm512_srli_epi16::<4>(word) };
             _mm512_and_si512(low, low_halves)
+        })
+    }
+
+    const IN_PLACE: bool = true;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn unpack_in_place(words: *const __m512i) -> [__m512i; GROUPS] {
+        let (low_halves, high_halves) = (_mm512_set1_epi8(15), _mm512_set1_epi8(-16));
+        std::array::from_fn(|g| {
+            // SAFETY: passed on from the caller.
+            let word = unsafe { _mm512_load_si512(words.add(g / 2)) };
+            _mm512_and_si512(word, if g % 2 == 0 { low_halves } else { high_halves })
         })
     }
 }
@@ -295,7 +322,8 @@ unsafe fn four(line: *const Line, g: usize) -> __m512i {
 /// Products of whole tiles with one token.
 ///
 /// # Safety
-/// The CPU has AVX-512 F, BW and VNNI; `tiles` have as many blocks as there are lines, and are aligned to 64 bytes; `out` is writable for 16 sums of each tile, the last `n_rows` short of that, and nobody else's.
+/// The CPU has AVX-512 F, BW and VNNI; `tiles` have as many blocks as there are lines, and are aligned to 64 bytes;
+/// `out` is writable for 16 sums of each tile, the last `n_rows` short of that, and nobody else's.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn multiply_one(coding: Coding, tiles: &[u8], lines: &[Line], out: *mut f32, n_rows: usize) {
     let start = coding.start();
@@ -330,9 +358,9 @@ unsafe fn multiply_one_as<C: Codes, P: Plane>(
                     for word in 0..C::WORDS {
                         _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(AHEAD + word * WORD).cast());
                     }
-                    let q = C::unpack(codes.cast());
+                    let q = C::unpack_in_place(codes.cast());
                     let scaling = P::scaling(entry, factors, sub);
-                    sum = add_block::<P>(q, &scaling, line, start, sum);
+                    sum = add_block::<C, P>(q, &scaling, line, start, sum);
                     codes = codes.wrapping_add(C::WORDS * WORD);
                 }
                 entry = entry.wrapping_add(entry_bytes);
@@ -347,15 +375,24 @@ unsafe fn multiply_one_as<C: Codes, P: Plane>(
 /// `sum` plus the products of a block with one line.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add_block<P: Plane>(q: [__m512i; GROUPS], scaling: &Scaling, line: &Line, start: usize, sum: __m512) -> __m512 {
+fn add_block<C: Codes, P: Plane>(
+    q: [__m512i; GROUPS],
+    scaling: &Scaling,
+    line: &Line,
+    start: usize,
+    sum: __m512,
+) -> __m512 {
     let n_parts = if P::SHAPE == Shape::Halves { 2 } else { 1 };
     let (mut sum, token_scale) = (sum, _mm512_set1_ps(line.scale));
     for part in 0..n_parts {
-        let mut dot = _mm512_set1_epi32(line.starts[start + part]);
+        let mut dots = [_mm512_set1_epi32(line.starts[start + part]), _mm512_setzero_si512()];
         for g in part * GROUPS / n_parts..(part + 1) * GROUPS / n_parts {
+            let of_group = if C::IN_PLACE { g % 2 } else { 0 };
             // SAFETY: a reference is readable.
-            dot = _mm512_dpbusd_epi32(dot, q[g], unsafe { four(line, g) });
+            dots[of_group] = _mm512_dpbusd_epi32(dots[of_group], q[g], unsafe { four(line, g) });
         }
+        // Products of codes times 16 are multiples of 16.
+        let dot = if C::IN_PLACE { _mm512_add_epi32(dots[0], _mm512_srai_epi32::<4>(dots[1])) } else { dots[0] };
         let scale = _mm512_mul_ps(scaling.scales[part], token_scale);
         sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, sum);
     }

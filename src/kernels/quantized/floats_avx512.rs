@@ -80,7 +80,8 @@ unsafe fn multiply_as<const R: usize, const N: usize>(step: FloatStep, panels: [
 /// Products of whole tiles with one token.
 ///
 /// # Safety
-/// The CPU has AVX-512 F; tiles are aligned to 64 bytes; `out` is writable for the `n_rows` that exist, and nobody else's.
+/// The CPU has AVX-512 F; tiles are aligned to 64 bytes; `out` is writable for the `n_rows` that exist, and nobody
+/// else's.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn multiply_one(kind: WeightType, tiles: &[u8], x: &[f32], out: *mut f32, n_rows: usize) {
     let tile_bytes = tile_bytes(kind, x.len());

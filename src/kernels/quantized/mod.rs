@@ -88,8 +88,8 @@ thread_local! {
 }
 
 impl PackedMatrix {
-    /// Packs `n_rows` x `n_columns` weights of `kind`, whose rows follow each other in `bytes` as in a file. Panics where
-    /// the bytes are not that many, or a row is no whole number of blocks.
+    /// Packs `n_rows` x `n_columns` weights of `kind`, whose rows follow each other in `bytes` as in a file. Panics
+    /// where the bytes are not that many, or a row is no whole number of blocks.
     pub fn pack(cpu: &Cpu, kind: WeightType, n_rows: usize, n_columns: usize, bytes: &[u8]) -> PackedMatrix {
         let row_bytes = kind.row_bytes(n_columns);
         assert!(n_columns > 0, "a matrix without columns");
@@ -160,8 +160,8 @@ impl PackedMatrix {
         &bytemuck::cast_slice(&self.data)[tiles.start * self.tile_bytes..tiles.end * self.tile_bytes]
     }
 
-    /// The products of the rows of `tiles` with all tokens of `input`. The bits of each do not depend on `isa`, on which
-    /// other rows are computed, nor on which other tokens are in `input`.
+    /// The products of the rows of `tiles` with all tokens of `input`. The bits of each do not depend on `isa`, on
+    /// which other rows are computed, nor on which other tokens are in `input`.
     ///
     /// # Safety
     /// Meanwhile no other thread writes to the input, or uses the places of these rows in the output.
@@ -318,7 +318,8 @@ struct Place {
 
 fn unpack(isa: Isa, coding: Coding, tile: &[u8], n_blocks: usize, blocks: Range<usize>, panel: &mut Panel) {
     match isa {
-        // SAFETY: the token proves the instruction set; tiles lie in an aligned buffer, and their size is a multiple of 64.
+        // SAFETY: the token proves the instruction set; tiles lie in an aligned buffer, and their size is a multiple
+        // of 64.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(_) => unsafe { avx512::unpack(coding, tile, n_blocks, blocks, panel) },
         _ => panel::unpack(isa, coding, tile, n_blocks, blocks, panel),

@@ -159,9 +159,9 @@ fn put_scales(kind: WeightType, block: &[u8], r: usize, entry: &mut [u8]) {
     }
 }
 
-/// The scales and mins of eight sub-blocks. The low 6 bits of bytes 0 to 3 are scales 0 to 3, those of bytes 4 to 7 mins
-/// 0 to 3; bytes 8 to 11 have the low halves of scales (low) and mins (high) 4 to 7, whose upper pairs are the upper pairs
-/// of bytes 0 to 3 and 4 to 7.
+/// The scales and mins of eight sub-blocks. The low 6 bits of bytes 0 to 3 are scales 0 to 3, those of bytes 4 to 7
+/// mins 0 to 3; bytes 8 to 11 have the low halves of scales (low) and mins (high) 4 to 7, whose upper pairs are the
+/// upper pairs of bytes 0 to 3 and 4 to 7.
 fn six_bit_scales(bytes: &[u8]) -> ([u8; SUPER], [u8; SUPER]) {
     let scale = |j: usize| if j < 4 { bytes[j] & 63 } else { bytes[j + 4] & 15 | bytes[j - 4] >> 6 << 4 };
     let min = |j: usize| if j < 4 { bytes[j + 4] & 63 } else { bytes[j + 4] >> 4 | bytes[j] >> 6 << 4 };

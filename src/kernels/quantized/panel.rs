@@ -6,7 +6,7 @@
 
 use super::activations::Line;
 use super::layout::{Coding, GROUPS, SUPER, Scales, TILE_ROWS, WORD};
-use crate::kernels::cpu::for_each_isa;
+use crate::kernels::cpu::{Isa, for_each_isa};
 use std::ops::Range;
 
 /// Blocks of a panel: codes of 16 x 512 bytes. With two tiles at work, and 6 tokens' lines, 26 KB of an L1 cache of 32
@@ -60,33 +60,42 @@ impl Coding {
     }
 }
 
-for_each_isa! {
-    /// Unpacks `blocks` of a tile of `n_blocks`, which begin with a super-block.
-    pub(super) fn unpack(coding: Coding, tile: &[u8], n_blocks: usize, blocks: Range<usize>, panel: &mut Panel) {
-        let (scales, codes) = tile.split_at(coding.scales.plane_bytes(n_blocks));
-        let code_bytes = coding.code_bytes();
-        for (to, block) in blocks.enumerate() {
-            let words: &[[u32; TILE_ROWS]] = bytemuck::cast_slice(&codes[block * code_bytes..(block + 1) * code_bytes]);
-            let out = &mut panel.codes[to];
-            // With the bits known, the loops become vector instructions.
-            match coding.bits {
-                4 => unpack_codes::<4>(words, out),
-                5 => unpack_codes::<5>(words, out),
-                6 => unpack_codes::<6>(words, out),
-                _ => unpack_codes::<8>(words, out),
+/// Unpacks `blocks` of a tile of `n_blocks`, which begin with a super-block.
+pub(super) fn unpack(isa: Isa, coding: Coding, tile: &[u8], n_blocks: usize, blocks: Range<usize>, panel: &mut Panel) {
+    let (scales, codes) = tile.split_at(coding.scales.plane_bytes(n_blocks));
+    let code_bytes = coding.code_bytes();
+    for (to, block) in blocks.clone().enumerate() {
+        let words: &[[u32; TILE_ROWS]] = bytemuck::cast_slice(&codes[block * code_bytes..(block + 1) * code_bytes]);
+        unpack_codes(isa, coding.bits, words, &mut panel.codes[to]);
+    }
+    unpack_all_scales(isa, coding.scales, scales, blocks, &mut panel.scales, &mut panel.offsets);
+}
+
+fn unpack_codes(isa: Isa, bits: usize, words: &[[u32; TILE_ROWS]], out: &mut [[u32; TILE_ROWS]; GROUPS]) {
+    match isa {
+        // SAFETY: the token proves the instruction set.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) => unsafe { super::avx2::unpack_codes(bits, words, out) },
+        _ => {
+            for g in 0..GROUPS {
+                for r in 0..TILE_ROWS {
+                    out[g][r] = unpack_word(bits, words, g, r);
+                }
             }
-            unpack_scales(coding.scales, scales, block, &mut panel.scales[to], &mut panel.offsets[to]);
         }
     }
 }
 
-/// A block has as many words as its codes have bits.
-#[inline(always)]
-fn unpack_codes<const BITS: usize>(words: &[[u32; TILE_ROWS]], out: &mut [[u32; TILE_ROWS]; GROUPS]) {
-    let words = &words[..BITS];
-    for g in 0..GROUPS {
-        for r in 0..TILE_ROWS {
-            out[g][r] = unpack_word(BITS, words, g, r);
+for_each_isa! {
+    fn unpack_all_scales(
+        kind: Scales,
+        plane: &[u8],
+        blocks: Range<usize>,
+        scales: &mut [[[f32; TILE_ROWS]; 2]],
+        offsets: &mut [[f32; TILE_ROWS]],
+    ) {
+        for ((block, scales), offsets) in blocks.zip(scales).zip(offsets) {
+            unpack_scales(kind, plane, block, scales, offsets);
         }
     }
 }
