@@ -4,12 +4,15 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use siskin::kernels::attention::causal_attention;
+use siskin::kernels::ceiling;
 use siskin::kernels::gemm::{Matrix, Precision, Start, gemm};
 use siskin::kernels::muon::{MatrixPlace, Muon, muon};
 use siskin::kernels::qk_norm_rope::Heads;
+use siskin::kernels::quantized::{Input, PackedMatrix, Sharing, WeightType, line_buffer, matmul, quantize};
 use siskin::kernels::random::Random;
-use siskin::kernels::{Cpu, Isa};
+use siskin::kernels::{AlignedBuf, Cpu, Isa};
 use std::hint::black_box;
+use std::time::Duration;
 
 fn noise(n: usize) -> Vec<f32> {
     let mut random = Random::new(1, 0);
@@ -88,5 +91,90 @@ fn muon_update(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, matrix_products, attention, muon_update);
+/// Weights as model files store them, on all cores: bytes a second of the weights for one token, operations a second
+/// for 128 tokens. `quantize` is what activations cost before either.
+fn quantized_products(c: &mut Criterion) {
+    let (n_rows, n_columns, n_tokens) = (5632, 2048, 128);
+    let n_threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let x = noise(n_tokens * n_columns);
+    let mut out = vec![0.0; n_tokens * n_rows];
+    let mut group = c.benchmark_group("quantized");
+    group.sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(500));
+    for isa in Isa::all() {
+        let cpu = Cpu::with_isa(n_threads, isa);
+        let [mut one, mut many] = [1, n_tokens].map(|n| line_buffer(n, n_columns));
+        let mut others = line_buffer(n_tokens, n_columns);
+        let one = quantize(&cpu, Sharing::Block, &x[..n_columns], n_columns, &mut one);
+        let many = quantize(&cpu, Sharing::Block, &x, n_columns, &mut many);
+        group.throughput(Throughput::Elements((n_tokens * n_columns) as u64));
+        group.bench_function(BenchmarkId::new("quantize", isa.name()), |b| {
+            b.iter(|| {
+                black_box(quantize(&cpu, Sharing::Block, black_box(&x), n_columns, &mut others));
+            });
+        });
+        for kind in WeightType::ALL {
+            // Any bytes are weights; these are no infinite floats.
+            let bytes = vec![0x2b; n_rows * kind.row_bytes(n_columns)];
+            let weights = PackedMatrix::pack(&cpu, kind, n_rows, n_columns, &bytes);
+            let inputs = match kind.is_quantized() {
+                true => [Input::Codes(one), Input::Codes(many)],
+                false => [Input::Floats(&x[..n_columns]), Input::Floats(&x)],
+            };
+            let way = format!("{} {kind:?}", isa.name());
+            group.throughput(Throughput::Bytes(weights.n_bytes() as u64));
+            group.bench_function(BenchmarkId::new("one token", &way), |b| {
+                b.iter(|| matmul(&cpu, &weights, inputs[0], black_box(&mut out[..n_rows])));
+            });
+            group.throughput(Throughput::Elements(2 * (n_tokens * n_rows * n_columns) as u64));
+            group.bench_function(BenchmarkId::new("128 tokens", &way), |b| {
+                b.iter(|| matmul(&cpu, &weights, inputs[1], black_box(&mut out)));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// What the machine can do at most, on all cores.
+fn ceilings(c: &mut Criterion) {
+    let n_threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let mut group = c.benchmark_group("ceiling");
+    group.sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(500));
+    for isa in Isa::all() {
+        let cpu = Cpu::with_isa(n_threads, isa);
+        group.throughput(Throughput::Elements(ceiling::byte_multiply_adds(&cpu) as u64));
+        group.bench_function(BenchmarkId::new("bytes multiplied", isa.name()), |b| {
+            b.iter(|| ceiling::byte_multiply_adds(&cpu));
+        });
+    }
+    let cpu = Cpu::new(n_threads);
+    for megabytes in [1, 16, 256] {
+        let data = AlignedBuf::zeros(megabytes << 18);
+        group.throughput(Throughput::Bytes(megabytes as u64 * 1024 * 1024));
+        group.bench_function(BenchmarkId::new("read", format!("{megabytes} MB")), |b| {
+            b.iter(|| ceiling::read(&cpu, &data, 1));
+        });
+    }
+    group.finish();
+}
+
+/// What it costs to have all threads start and finish, and to wait for each other in between.
+fn pool(c: &mut Criterion) {
+    let n_threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let cpu = Cpu::new(n_threads);
+    let mut group = c.benchmark_group("pool");
+    group.bench_function("run", |b| {
+        b.iter(|| {
+            cpu.pool.run(n_threads, |i| {
+                black_box(i);
+            });
+        });
+    });
+    group.throughput(Throughput::Elements(100));
+    group.bench_function("together, 100 barriers", |b| {
+        b.iter(|| cpu.pool.together(|member| (0..100).for_each(|_| member.barrier())));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, matrix_products, attention, muon_update, quantized_products, ceilings, pool);
 criterion_main!(benches);

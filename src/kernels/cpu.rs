@@ -13,6 +13,7 @@ pub struct Avx2(());
 pub struct Avx512 {
     bf16: bool,
     f16: bool,
+    vnni: bool,
 }
 
 impl Avx2 {
@@ -37,7 +38,7 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl")
         {
             let (bf16, f16) = (is_x86_feature_detected!("avx512bf16"), is_x86_feature_detected!("avx512fp16"));
-            return Some(Avx512 { bf16, f16 });
+            return Some(Avx512 { bf16, f16, vnni: is_x86_feature_detected!("avx512vnni") });
         }
         None
     }
@@ -45,6 +46,17 @@ impl Avx512 {
     /// Whether the CPU also multiplies bf16 (AVX-512 BF16: `vdpbf16ps`).
     pub fn has_bf16(self) -> bool {
         self.bf16
+    }
+
+    /// Whether the CPU also multiplies bytes and adds their products to 32-bit sums (AVX-512 VNNI: `vpdpbusd`).
+    pub fn has_vnni(self) -> bool {
+        self.vnni
+    }
+
+    /// The token of a CPU that is the same but for AVX-512 VNNI, to test what such a one does.
+    #[cfg(test)]
+    pub(super) fn without_vnni(self) -> Avx512 {
+        Avx512 { vnni: false, ..self }
     }
 
     /// Whether the CPU also multiplies and adds f16 (AVX-512 FP16: `vfmadd231ph`).

@@ -2,7 +2,7 @@
 //!
 //! This is the only home of intrinsics and (but for the one file that maps token shards) of `unsafe`. Each kernel is
 //! written once and compiled for every instruction set ([`cpu::Isa`]); the matrix product, which gains most, has a
-//! hand-written micro-kernel for each (`gemm/`), and [`scalar`] holds the plain loops that say what the answer is.
+//! hand-written micro-kernel for each (`gemm/`; `quantized/` for weights as model files store them), and [`scalar`] holds the plain loops that say what the answer is.
 //!
 //! Results do not depend on the number of threads, on how many rows are computed together, or on what was computed
 //! before: work is cut into pieces of fixed size, each output element is one chain of additions in a fixed order, and
@@ -11,6 +11,7 @@
 
 pub mod adamw;
 pub mod aligned;
+pub mod arg_max;
 pub mod attention;
 pub mod average;
 pub mod ceiling;
@@ -27,6 +28,7 @@ pub mod muon;
 pub mod norm;
 pub mod pool;
 pub mod qk_norm_rope;
+pub mod quantized;
 pub mod random;
 pub mod scalar;
 pub mod shared;
