@@ -42,17 +42,21 @@ pub struct Regularisation {
     pub weight_decay: f32,
 }
 
-/// Passes over its text from which a run is regularised strongly: after so many, a small model without it begins to
-/// learn by heart (docs/recipe.md).
+/// Passes over its text from which a run is regularised: after so many, a small model without it begins to learn by
+/// heart (docs/recipe.md).
 pub const MANY_PASSES: f64 = 4.0;
 
-const MILD: Regularisation = Regularisation { dropout: 0.0, weight_decay: 0.1 };
-const STRONG: Regularisation = Regularisation { dropout: 0.2, weight_decay: 0.5 };
-
 impl Regularisation {
-    /// What suits a run that reads its text so many times.
+    /// What suits a run that reads its text so many times. Each doubling of the passes from [`MANY_PASSES`] on adds 0.2 of
+    /// dropout, and the first of them 0.4 of weight decay; after two doublings it stays as it is.
     pub fn for_passes(n_passes: f64) -> Regularisation {
-        if n_passes < MANY_PASSES { MILD } else { STRONG }
+        let n_doublings = (n_passes / MANY_PASSES).log2().clamp(0.0, 2.0);
+        // In hundredths, so that a person can type what a run was made with.
+        let hundredths = |x: f64| ((100.0 * x).round() / 100.0) as f32;
+        Regularisation {
+            dropout: hundredths(0.2 * n_doublings),
+            weight_decay: hundredths(0.1 + 0.4 * n_doublings.min(1.0)),
+        }
     }
 }
 
@@ -241,6 +245,16 @@ mod tests {
             assert_eq!(shape, StepShape { batch, n_batches, n_positions }, "at {fraction}");
         }
         assert_eq!(recipe.step_shape(0.0, (1, 1), 8), StepShape { batch: 1, n_batches: 1, n_positions: 2 });
+    }
+
+    #[test]
+    fn the_more_often_a_text_is_read_the_stronger_dropout_and_decay_up_to_a_limit() {
+        let cases =
+            [(0.5, 0.0, 0.1), (4.0, 0.0, 0.1), (5.0, 0.06, 0.23), (8.0, 0.2, 0.5), (16.0, 0.4, 0.5), (200.0, 0.4, 0.5)];
+        for (n_passes, dropout, weight_decay) in cases {
+            let suits = Regularisation::for_passes(n_passes);
+            assert_eq!(suits, Regularisation { dropout, weight_decay }, "{n_passes} passes");
+        }
     }
 
     #[test]
