@@ -29,7 +29,7 @@ pub fn resolve(name: Option<&str>, runs: &Path) -> Result<PathBuf> {
     match name {
         Some(name) if name.starts_with("hf:") => from_hub(&name["hf:".len()..]),
         Some(name) if is_gguf(name) => {
-            bail!("{name}: GGUF files are not run by this version yet: give a model directory")
+            bail!("{name}: GGUF files are not run by this version yet: make a model of it with `siskin import {name}`")
         }
         _ => resolve_local(name, runs, USE),
     }
