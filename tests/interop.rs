@@ -250,7 +250,7 @@ fn stories260k_is_imported_and_tells_a_story() {
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     desk.succeed(&["import", &file("stories260K.bin"), "--tokenizer", &file("tok512.bin")]);
     let story = desk.succeed(&["complete", "-m", "stories260K", "-n", "60", "--temperature", "0", "Once upon a time"]);
-    // What run.c writes at temperature 0.
+    // What transformers and llama.cpp write too (docs/interop.md).
     assert!(
         story.starts_with(", there was a little girl named Lily. She loved to play outside in the park."),
         "{story:?}"

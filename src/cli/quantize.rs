@@ -37,7 +37,7 @@ pub(super) struct QuantizeArgs {
     /// How weights are stored
     #[arg(long = "type", value_name = "TYPE", default_value = "q4_k_m", value_parser = mix_parser())]
     mix: Mix,
-    /// The file to write; model.TYPE.gguf in the model's directory, or beside its file, if not given
+    /// The file to write; model.TYPE.gguf in the model's directory, or NAME.TYPE.gguf beside its file, if not given
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Compare all types and mark the smallest that loses less than 0.5 % bits per byte
@@ -101,8 +101,11 @@ fn compare(
     judge.compare(&mut engine(&copy.weights)?, &cpu, &mut |n| bar.add(n as u64))
 }
 
-/// In the model's directory, or beside its file.
+/// In the model's directory, or beside its file; of a model of the Hub here, as its directory is a cache.
 fn beside(name: &str, model: &Imported, mix: Mix) -> PathBuf {
+    if name.starts_with("hf:") {
+        return PathBuf::from(format!("{}.{mix}.gguf", model.name));
+    }
     match checkpoint::resolve(Some(name), Path::new(RUNS)) {
         Ok(dir) => dir.join(format!("model.{mix}.gguf")),
         Err(_) => Path::new(name).with_file_name(format!("{}.{mix}.gguf", model.name)),
