@@ -3,9 +3,10 @@
 
 #![allow(dead_code)] // Each fuzz target uses one of these.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use siskin::checkpoint::GgufModel;
 use siskin::formats::gguf::{Gguf, Value, Writer};
-use siskin::formats::{blocks, safetensors, token_shard};
+use siskin::formats::{blocks, llama2c, safetensors, token_shard};
 use std::io::{Cursor, Write};
 
 /// The hash that shards of the corpus carry.
@@ -66,6 +67,32 @@ fn assert_copy_is_equal(gguf: &Gguf) {
     for (one, other) in gguf.tensors().iter().zip(copy.tensors()) {
         assert_eq!((&one.name, &one.shape, one.kind), (&other.name, &other.shape, other.kind));
         assert!(gguf.bytes(one) == copy.bytes(other), "the bytes of {} differ", one.name);
+    }
+}
+
+/// Reads a model with its tokenizer from a GGUF file, and writes some text with it.
+pub(crate) fn gguf_model(bytes: &[u8]) -> Result<()> {
+    let model = GgufModel::read(bytes)?;
+    assert_eq!(model.weights.len(), model.config.n_params());
+    let ids = model.text.tokenizer.encode("A text, 12 \u{1f426}.\n")?;
+    assert!(ids.iter().all(|&id| (id as usize) < model.config.vocab_size), "{ids:?}");
+    model.text.tokenizer.decode(&ids);
+    Ok(())
+}
+
+/// Reads the weights of a llama2.c model, and else entries of a llama2.c tokenizer.
+pub(crate) fn llama2c(bytes: &[u8]) -> Result<()> {
+    match (llama2c::Model::parse(bytes), llama2c::parse_tokenizer(bytes, 3)) {
+        (Ok(model), _) => {
+            let last = model.n_layers - 1;
+            assert_eq!(model.read(llama2c::Weights::W2, last).len(), model.dim * model.hidden_dim);
+            Ok(())
+        }
+        (_, Ok(entries)) => {
+            assert_eq!(entries.len(), 3);
+            Ok(())
+        }
+        (Err(error), Err(other)) => bail!("{error:#}; {other:#}"),
     }
 }
 

@@ -175,7 +175,7 @@ fn write_completion(
 
 /// Gives the session the prompt as a document begins, cut at the front if that is asked for. Returns its tokens.
 fn set_prompt(session: &mut Session, tokenizer: &Tokenizer, request: &Request, notes: &mut dyn Write) -> Result<usize> {
-    let mut ids = vec![tokenizer.end_of_text()];
+    let mut ids = vec![tokenizer.begin_of_text().unwrap_or(tokenizer.end_of_text())];
     ids.extend(tokenizer.encode(&request.prompt)?);
     let (n_prompt, n_context) = (ids.len(), session.n_context());
     if request.truncate_front && n_prompt >= n_context {

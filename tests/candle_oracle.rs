@@ -8,7 +8,7 @@ use siskin::checkpoint::ModelDir;
 use siskin::inference::{Engine, LanguageModel};
 use siskin::kernels::Cpu;
 use siskin::kernels::random::Random;
-use siskin::model::{Config, Layout, initial_weights};
+use siskin::model::{Config, Family, Layout, initial_weights};
 use siskin::training::network::{Batch, Network};
 use std::collections::HashMap;
 
@@ -28,6 +28,7 @@ fn config(tied: bool) -> Config {
         rope_theta: 10_000.0,
         norm_eps: 1e-6,
         tied,
+        family: Family::Qwen3,
     }
 }
 
@@ -167,7 +168,7 @@ fn candle_transformers_reads_a_model_directory_and_gives_the_same_logits() {
     let folder = tempfile::tempdir().unwrap();
     let dir = ModelDir::create(folder.path()).unwrap();
     dir.save_weights(&config, &weights).unwrap();
-    let json = config.to_hf_json(0);
+    let json = config.to_hf_json(0, 0);
     let their_config: qwen3::Config = serde_json::from_value(json).unwrap();
     let file = std::fs::read(folder.path().join("model.safetensors")).unwrap();
     let vars = VarBuilder::from_buffered_safetensors(file, DType::F32, &Device::Cpu).unwrap();

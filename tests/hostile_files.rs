@@ -5,11 +5,14 @@
 #[path = "../fuzz/readers.rs"]
 mod readers;
 
+use siskin::checkpoint::Contents;
 use siskin::formats::blocks::TensorType;
 use siskin::formats::gguf::{Gguf, Writer};
 use siskin::formats::safetensors::{self, TensorRef};
 use siskin::formats::token_shard::ShardWriter;
 use siskin::kernels::random::Random;
+use siskin::model::{Config, Family, Mix, Preset};
+use siskin::tokenizer::{TrainOptions, train};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fs;
@@ -42,8 +45,13 @@ static ALLOCATOR: Counting = Counting;
 
 type Reader = fn(&[u8]) -> anyhow::Result<()>;
 
-const READERS: [(&str, Reader); 3] =
-    [("gguf", readers::gguf), ("safetensors", readers::safetensors), ("token_shard", readers::token_shard)];
+const READERS: [(&str, Reader); 5] = [
+    ("gguf", readers::gguf),
+    ("gguf_model", readers::gguf_model),
+    ("llama2c", readers::llama2c),
+    ("safetensors", readers::safetensors),
+    ("token_shard", readers::token_shard),
+];
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
@@ -79,6 +87,40 @@ fn gguf_file(random: &mut Random, types: &[TensorType]) -> Vec<u8> {
     expected
 }
 
+/// A whole model of a family in a GGUF file, with a tokenizer of no more than the bytes.
+fn model_file(family: Family, mix: Mix) -> Vec<u8> {
+    let tokenizer = train(std::iter::once("ab ab".to_owned()), TrainOptions::new(264)).unwrap();
+    let n_kv_head = if family == Family::Gpt2 { 2 } else { 1 };
+    let nano = Preset::Nano.config(tokenizer.vocab_size(), 8);
+    let config = Config { n_layer: 1, n_embd: 4, n_head: 2, n_kv_head, head_dim: 2, n_ffn: 4, family, ..nano };
+    let weights = vec![0.5; config.n_params()];
+    let contents = Contents {
+        name: Some("seed"),
+        config: &config,
+        weights: &weights,
+        tokenizer: &tokenizer,
+        chat_template: None,
+        begin_of_text: Some(0),
+    };
+    let mut bytes = Vec::new();
+    contents.write(&mut bytes, mix, 1, &mut |_| ()).unwrap();
+    bytes
+}
+
+/// llama2.c's model of one layer, with a head of its own where `vocab_size` is negative.
+fn llama2c_model(vocab_size: i32) -> Vec<u8> {
+    let n = 3 * 4 + 4 + 16 + 8 + 8 + 16 + 4 + 3 * 4 * 6 + 4 + 5 * 2 + if vocab_size < 0 { 12 } else { 0 };
+    let header = [4, 6, 1, 2, 1, vocab_size, 5].map(i32::to_le_bytes).concat();
+    header.into_iter().chain((0..n).flat_map(|i| (i as f32).to_le_bytes())).collect()
+}
+
+fn llama2c_tokenizer(entries: &[(&str, f32)]) -> Vec<u8> {
+    let entry = |(text, score): &(&str, f32)| {
+        [&score.to_le_bytes()[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
+    };
+    [4u32.to_le_bytes().to_vec(), entries.iter().flat_map(entry).collect()].concat()
+}
+
 /// Reader, file name and content of the seeds. Those that start with `bad` are damaged.
 fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let mut random = Random::new(1, 0);
@@ -108,7 +150,17 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         fs::read(path).unwrap()
     };
     let wide = shard(70_000, &[65_999, 1]);
+    let mut no_layers = model_file(Family::Llama, Mix::F32);
+    no_layers.truncate(no_layers.len() - 64);
     vec![
+        ("gguf_model", "bad-cut", no_layers),
+        ("gguf_model", "gpt2", model_file(Family::Gpt2, Mix::BF16)),
+        ("gguf_model", "llama", model_file(Family::Llama, Mix::F32)),
+        ("gguf_model", "qwen3", model_file(Family::Qwen3, Mix::Q8_0)),
+        ("llama2c", "bad-cut", llama2c_model(3)[..80].to_vec()),
+        ("llama2c", "model", llama2c_model(3)),
+        ("llama2c", "own-head", llama2c_model(-3)),
+        ("llama2c", "tokenizer", llama2c_tokenizer(&[("<unk>", 0.0), (" a", -1.0), ("\u{e9}", -2.5)])),
         ("gguf", "bad-count", count),
         ("gguf", "bad-cut", blocks[..blocks.len() / 2].to_vec()),
         ("gguf", "empty", empty),
@@ -326,4 +378,23 @@ fn no_mutation_of_a_gguf_file_panics_or_asks_for_memory_that_the_file_does_not_j
         n_errors += usize::from(readers::gguf(&bytes).is_err());
     }
     assert!((n_cases / 2..n_cases * 9 / 10).contains(&n_errors), "{n_errors} of {n_cases} mutations were noticed");
+}
+
+#[test]
+fn no_mutation_of_a_model_in_a_gguf_file_panics_or_asks_for_memory_that_the_file_does_not_justify() {
+    let mut random = Random::new(13, 0);
+    let valid = [model_file(Family::Llama, Mix::F32), model_file(Family::Gpt2, Mix::F16)];
+    let (mut n_errors, n_cases) = (0, 1500);
+    for case in 0..n_cases {
+        let mut bytes = valid[case % 2].clone();
+        let map = Map::of(&bytes);
+        mutate(&mut bytes, &map, &mut random);
+        let before = N_ALLOCATED.get();
+        n_errors += usize::from(readers::gguf_model(&bytes).is_err());
+        let n_allocated = N_ALLOCATED.get() - before;
+        // Entries of the vocabulary become strings and tables of a few hundred bytes each, several times over.
+        let limit = 200 * bytes.len() + (2 << 20);
+        assert!(n_allocated <= limit, "{n_allocated} bytes for a file of {}, case {case}", bytes.len());
+    }
+    assert!((n_cases / 2..n_cases).contains(&n_errors), "{n_errors} of {n_cases} mutations were noticed");
 }

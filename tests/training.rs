@@ -122,6 +122,9 @@ fn the_seed_decides_the_bytes_whatever_the_number_of_threads() {
     desk.assert_same("one", "again");
     desk.assert_same("one", "two");
     assert_ne!(desk.weights("one"), desk.weights("other"));
+    let quantized = |run: &str| fs::read(desk.path(run).join("model.q8_0.gguf")).unwrap();
+    assert!(quantized("one") == quantized("two"), "the quantized copies differ");
+    assert!(quantized("one") != quantized("other"));
 }
 
 /// Every part of the recipe that can be switched on, on at once.

@@ -2,7 +2,7 @@
 //!
 //! Every field has a default, so that a file written by an older version, or with fields that a newer one added, loads.
 
-use crate::model::Config;
+use crate::model::{Config, Family};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -127,6 +127,7 @@ fn no_shape() -> Config {
         rope_theta: 0.0,
         norm_eps: 0.0,
         tied: false,
+        family: Family::Qwen3,
     }
 }
 

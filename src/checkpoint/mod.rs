@@ -3,9 +3,13 @@
 //! A model is a directory in the Hugging Face layout ([`ModelDir`]) with siskin's own files beside it: the manifest
 //! ([`Manifest`], `run.json`), the training log, and what a run needs to go on ([`ResumeState`]). Every file is written
 //! to a temporary name, synced and renamed ([`write_atomic`]). [`resolve`] turns what a person types for a model into its
-//! directory, [`pull`] fetches one; [`Summary`] is what there is to say about one. How a model is trained or run is not known here.
+//! directory, [`pull`] fetches one; [`Summary`] is what there is to say about one. A model goes into a GGUF file by
+//! [`ModelDir::write_gguf`] and comes from other programs' files by [`Imported`]. How a model is trained or run is not known
+//! here.
 
 mod atomic;
+mod gguf;
+mod import;
 mod manifest;
 mod model_dir;
 mod names;
@@ -16,8 +20,10 @@ mod summary;
 mod weights;
 
 pub use atomic::write_atomic;
+pub use gguf::{Contents, GgufModel, StoredTensor, Written};
+pub use import::Imported;
 pub use manifest::{Manifest, Verbatim};
-pub use model_dir::ModelDir;
+pub use model_dir::{ModelDir, QUANTIZED};
 pub use names::{RUNS, new_run_dir, resolve, resolve_resume};
 pub use remote::{Fetched, pull};
 pub use resume::{ResumeRef, ResumeState};

@@ -7,10 +7,10 @@ use super::atomic::{remove_leftovers, write_atomic};
 use super::manifest::Manifest;
 use super::names::RUNS;
 use super::resume::{self, ResumeRef, ResumeState};
-use super::weights;
-use crate::model::Config;
+use super::{gguf, weights};
+use crate::model::{Config, Mix};
 use crate::tokenizer::{CHATML_TEMPLATE, Tokenizer};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -22,6 +22,9 @@ pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(super) const GENERATION_CONFIG: &str = "generation_config.json";
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
+/// The quantized copy that training leaves.
+pub const QUANTIZED: &str = "model.q8_0.gguf";
 const MANIFEST: &str = "run.json";
 const RESUME: &str = "resume/state.safetensors";
 
@@ -53,13 +56,14 @@ impl ModelDir {
             dir.path.is_dir(),
             "{shown} is not a directory: a model is a directory with {CONFIG}, {WEIGHTS} and {TOKENIZER}"
         );
-        let missing: Vec<&str> =
-            [CONFIG, WEIGHTS, TOKENIZER].into_iter().filter(|name| !dir.path.join(name).is_file()).collect();
-        if missing == [WEIGHTS] && dir.path.join("model.safetensors.index.json").is_file() {
-            bail!("{shown} keeps its weights in several files, but this version reads one {WEIGHTS} only");
-        }
+        let missing: Vec<&str> = [CONFIG, WEIGHTS, TOKENIZER].into_iter().filter(|name| !dir.has_file(name)).collect();
         ensure!(missing.is_empty(), "{shown} is not a whole model directory: it lacks {}", missing.join(" and "));
         Ok(dir)
+    }
+
+    /// Whether the file is there; weights may also be in several files, with an index.
+    fn has_file(&self, name: &str) -> bool {
+        self.path.join(name).is_file() || name == WEIGHTS && self.path.join(weights::INDEX).is_file()
     }
 
     /// The directory's own name, which is the run's name.
@@ -79,14 +83,19 @@ impl ModelDir {
         self.path.join(WEIGHTS).is_file()
     }
 
-    /// Writes what the model is: `config.json`, `tokenizer.json`, `tokenizer_config.json` with the chat template, and
-    /// `generation_config.json`.
+    /// Writes what a model trained here is: `config.json`, `tokenizer.json`, `tokenizer_config.json` with the chat template,
+    /// and `generation_config.json`.
     pub fn write_description(&self, config: &Config, tokenizer: &Tokenizer) -> Result<()> {
+        self.describe(config, tokenizer, Some(CHATML_TEMPLATE))
+    }
+
+    /// The same for a model from elsewhere, which has a chat template of its own or none.
+    pub fn describe(&self, config: &Config, tokenizer: &Tokenizer, chat_template: Option<&str>) -> Result<()> {
         let tokenizer_json = tokenizer.to_json()?;
         write_atomic(&self.path.join(TOKENIZER), |out| Ok(out.write_all(&tokenizer_json)?))?;
-        self.write_json(TOKENIZER_CONFIG, &tokenizer_config(config, tokenizer))?;
+        self.write_json(TOKENIZER_CONFIG, &tokenizer_config(config, tokenizer, chat_template))?;
         self.write_json(GENERATION_CONFIG, &generation_config(tokenizer))?;
-        self.write_json(CONFIG, &config.to_hf_json(tokenizer.end_of_text()))
+        self.write_json(CONFIG, &config.to_hf_json(tokenizer.bos(), tokenizer.eos()))
     }
 
     /// The model's shape.
@@ -97,7 +106,10 @@ impl ModelDir {
 
     /// The model's tokenizer, all of whose ids have a row in the model's embedding.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        let tokenizer = Tokenizer::load(&self.path.join(TOKENIZER))?;
+        let settings = self.tokenizer_settings()?;
+        // Older files have a table in the place of the name.
+        let name = |key: &str| settings[key].as_str().or(settings[key]["content"].as_str());
+        let tokenizer = Tokenizer::load_with(&self.path.join(TOKENIZER), name("bos_token"), name("eos_token"))?;
         let (n_entries, n_rows) = (tokenizer.vocab_size(), self.config()?.vocab_size);
         ensure!(
             n_entries <= n_rows,
@@ -107,9 +119,38 @@ impl ModelDir {
         Ok(tokenizer)
     }
 
+    /// How a dialogue is written, a Jinja template: of `tokenizer_config.json`, or the file that newer models have for it.
+    pub fn chat_template(&self) -> Result<Option<String>> {
+        if self.path.join(CHAT_TEMPLATE).is_file() {
+            return self.read_text(CHAT_TEMPLATE).map(Some);
+        }
+        let settings = self.tokenizer_settings()?;
+        let template = match &settings["chat_template"] {
+            // Several templates by name.
+            Value::Array(named) => {
+                named.iter().find(|named| named["name"] == "default").map(|named| &named["template"])
+            }
+            template => Some(template),
+        };
+        Ok(template.and_then(Value::as_str).map(str::to_owned))
+    }
+
+    /// `tokenizer_config.json`; null where there is none.
+    fn tokenizer_settings(&self) -> Result<Value> {
+        if !self.path.join(TOKENIZER_CONFIG).is_file() {
+            return Ok(Value::Null);
+        }
+        let text = self.read_text(TOKENIZER_CONFIG)?;
+        serde_json::from_str(&text).with_context(|| format!("reading {}", self.path.join(TOKENIZER_CONFIG).display()))
+    }
+
     /// Saves the flat block `weights` under the tensors' names, whole or not at all. A tied head is not written: the
-    /// embedding stands for it, as `config.json` says.
+    /// embedding stands for it, as `config.json` says. What was made of other weights ([`QUANTIZED`]) goes.
     pub fn save_weights(&self, config: &Config, weights: &[f32]) -> Result<()> {
+        let quantized = self.path.join(QUANTIZED);
+        if quantized.exists() {
+            fs::remove_file(&quantized).with_context(|| format!("removing {}", quantized.display()))?;
+        }
         weights::save(&self.path.join(WEIGHTS), config, weights)
             .with_context(|| self.saving())
             .with_context(|| self.saving())
@@ -117,12 +158,29 @@ impl ModelDir {
 
     /// Loads the weights of `config` into one flat block; every name and shape is checked before.
     pub fn load_weights(&self, config: &Config) -> Result<Vec<f32>> {
-        weights::load(&self.path.join(WEIGHTS), config)
+        weights::load(&self.path, config)
     }
 
     /// Checks that the weights file has every tensor of `config` in its shape, without reading their values.
     pub fn check_weights(&self, config: &Config) -> Result<()> {
-        weights::check(&self.path.join(WEIGHTS), config)
+        weights::check(&self.path, config)
+    }
+
+    /// Writes the quantized copy of a model that was trained here ([`QUANTIZED`]), whole or not at all. It does not say the
+    /// run's name, so that the same run under another name gives the same bytes.
+    pub fn write_quantized(&self, n_threads: usize) -> Result<()> {
+        let (config, tokenizer, template) = (self.config()?, self.tokenizer()?, self.chat_template()?);
+        let weights = self.load_weights(&config)?;
+        let contents = gguf::Contents {
+            name: None,
+            config: &config,
+            weights: &weights,
+            tokenizer: &tokenizer,
+            chat_template: template.as_deref(),
+            // A model trained here has learned every text behind the mark that ends one.
+            begin_of_text: Some(tokenizer.end_of_text()),
+        };
+        write_atomic(&self.path.join(QUANTIZED), |out| contents.write(out, Mix::Q8_0, n_threads, &mut |_| ()).map(drop))
     }
 
     /// How the model was trained; `None` where siskin did not train it.
@@ -179,7 +237,7 @@ impl ModelDir {
 }
 
 /// Reads a text file of at most `limit` bytes.
-fn read_limited(path: &Path, limit: u64) -> Result<String> {
+pub(super) fn read_limited(path: &Path, limit: u64) -> Result<String> {
     let read = || -> Result<String> {
         let mut text = String::new();
         let n = File::open(path)?.take(limit + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
@@ -193,26 +251,29 @@ fn read_limited(path: &Path, limit: u64) -> Result<String> {
 }
 
 /// Settings that make transformers treat the tokenizer as siskin does.
-fn tokenizer_config(config: &Config, tokenizer: &Tokenizer) -> Value {
-    let end_of_text = name_of(tokenizer, tokenizer.end_of_text());
-    json!({
+fn tokenizer_config(config: &Config, tokenizer: &Tokenizer, chat_template: Option<&str>) -> Value {
+    let mut json = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": end_of_text,
-        "eos_token": end_of_text,
-        "pad_token": end_of_text,
+        "bos_token": name_of(tokenizer, tokenizer.bos()),
+        "eos_token": name_of(tokenizer, tokenizer.eos()),
+        "pad_token": name_of(tokenizer, tokenizer.end_of_text()),
         "unk_token": null,
         "model_max_length": config.block_size,
         "clean_up_tokenization_spaces": false,
-        "chat_template": CHATML_TEMPLATE,
-    })
+    });
+    if let Some(template) = chat_template {
+        json["chat_template"] = template.into();
+    }
+    json
 }
 
 /// How transformers should sample: as `generation` does by default, until the document or the answer ends.
 fn generation_config(tokenizer: &Tokenizer) -> Value {
     let end_of_text = tokenizer.end_of_text();
-    let ends: Vec<u32> = [Some(end_of_text), tokenizer.im_end()].into_iter().flatten().collect();
+    let mut ends: Vec<u32> = [Some(end_of_text), tokenizer.im_end()].into_iter().flatten().collect();
+    ends.extend(Some(tokenizer.eos()).filter(|eos| !ends.contains(eos)));
     json!({
-        "bos_token_id": end_of_text,
+        "bos_token_id": tokenizer.bos(),
         "eos_token_id": ends,
         "pad_token_id": end_of_text,
         "do_sample": true,
@@ -249,7 +310,7 @@ mod tests {
     fn saved(config: &Config, weights: &[f32]) -> (tempfile::TempDir, ModelDir) {
         let folder = tempfile::tempdir().unwrap();
         let dir = ModelDir::create(folder.path().join("m")).unwrap();
-        dir.write_json(CONFIG, &config.to_hf_json(0)).unwrap();
+        dir.write_json(CONFIG, &config.to_hf_json(0, 0)).unwrap();
         dir.save_weights(config, weights).unwrap();
         fs::write(dir.path.join(TOKENIZER), "{}").unwrap();
         (folder, dir)
@@ -326,7 +387,7 @@ mod tests {
         assert_eq!(for_tokenizer["chat_template"], CHATML_TEMPLATE);
         assert_eq!(for_sampling["eos_token_id"], json!([tokenizer.end_of_text(), tokenizer.im_end()]));
         assert_eq!((dir.config().unwrap(), dir.tokenizer().unwrap().hash()), (config.clone(), tokenizer.hash()));
-        dir.write_json(CONFIG, &Config { vocab_size: 5, ..config }.to_hf_json(0)).unwrap();
+        dir.write_json(CONFIG, &Config { vocab_size: 5, ..config }.to_hf_json(0, 0)).unwrap();
         let message = dir.tokenizer().err().unwrap().to_string();
         assert!(message.contains("vocab_size 5"), "{message}");
     }

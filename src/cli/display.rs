@@ -65,25 +65,30 @@ impl Drop for ByteProgress {
     }
 }
 
-/// A bar for work on `n_tokens` tokens, such as judging a text; on a terminal only, and nothing is left of it.
+/// A bar for work on many things, such as judging a text; on a terminal only, and nothing is left of it.
 pub(super) struct TokenProgress(ProgressBar);
 
 impl TokenProgress {
-    /// A bar under `label`.
+    /// A bar under `label` for work on tokens.
     pub(super) fn new(label: &'static str, n_tokens: u64) -> TokenProgress {
+        TokenProgress::of(label, n_tokens, "tokens")
+    }
+
+    /// The same for work on anything that can be counted.
+    pub(super) fn of(label: &'static str, n: u64, what: &str) -> TokenProgress {
         if !stderr().is_terminal() {
             return TokenProgress(ProgressBar::hidden());
         }
-        let bar = ProgressBar::new(n_tokens);
-        let template = "{msg:10} {wide_bar} {human_pos} of {human_len} tokens, {eta} left";
-        bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+        let bar = ProgressBar::new(n);
+        let template = format!("{{msg:10}} {{wide_bar}} {{human_pos}} of {{human_len}} {what}, {{eta}} left");
+        bar.set_style(ProgressStyle::with_template(&template).expect("a valid template"));
         bar.set_message(label);
         TokenProgress(bar)
     }
 
-    /// `n_tokens` more are done.
-    pub(super) fn add(&self, n_tokens: u64) {
-        self.0.inc(n_tokens);
+    /// `n` more are done.
+    pub(super) fn add(&self, n: u64) {
+        self.0.inc(n);
     }
 }
 

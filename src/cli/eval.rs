@@ -7,12 +7,13 @@ use super::{Exit, n_threads};
 use crate::checkpoint::{self, ModelDir, RUNS};
 use crate::data::{CorpusReport, Judged, Prepared, cache_dir, open_prepared};
 use crate::kernels::Cpu;
+use crate::model::Family;
 use crate::tokenizer::Tokenizer;
 use crate::training::baselines;
 use crate::training::evaluate::{ByDocument, evaluate_by_document};
 use crate::training::network::Network;
 use crate::training::text::{head_bytes, tail_bytes, text_bytes};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,11 @@ pub(super) fn run(args: EvalArgs) -> Result<Exit> {
 
 fn judge(dir: &ModelDir, tokenizer: &Tokenizer, text: &Judged, n_threads: usize) -> Result<ByDocument> {
     let config = dir.config()?;
+    ensure!(
+        config.family == Family::Qwen3,
+        "models of the family {} are not judged by this version, only those of the shape that is trained here",
+        config.family.name()
+    );
     let weights = dir.load_weights(&config)?;
     // Some 4,096 rows at a time keep the matrix products efficient.
     let n_rows = (4096 / config.block_size).max(1) * config.block_size;
@@ -105,7 +111,7 @@ fn beside(dir: &ModelDir, tokenizer: &Tokenizer, text: &Judged) -> Result<Beside
 }
 
 /// The text that the model learned from, of the cache, or read again where its files are still the same.
-fn learned_from(dir: &ModelDir, tokenizer: &Tokenizer) -> Result<Prepared> {
+pub(super) fn learned_from(dir: &ModelDir, tokenizer: &Tokenizer) -> Result<Prepared> {
     let manifest = dir.manifest()?.context("there is no run.json that says what it was")?;
     let report: CorpusReport = serde_json::from_value(manifest.corpus).context("run.json does not say what it was")?;
     let cache = cache_dir()?;

@@ -9,10 +9,14 @@ mod corpus;
 mod display;
 mod eval;
 mod eval_words;
+mod export;
+mod import;
 mod info;
 mod interrupt;
 mod loading;
 mod pull;
+mod quantize;
+mod quantize_words;
 mod recipe;
 mod samples;
 mod sampling;
@@ -62,6 +66,9 @@ enum Command {
     Complete(complete::CompleteArgs),
     Info(info::InfoArgs),
     Eval(eval::EvalArgs),
+    Quantize(quantize::QuantizeArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Corpus(corpus::CorpusArgs),
     Tokenizer(tokenizer::TokenizerArgs),
     Bench(bench::BenchArgs),
@@ -76,6 +83,9 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Complete(args) => complete::run(args),
         Command::Info(args) => info::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Quantize(args) => quantize::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(args),
         Command::Corpus(args) => corpus::run(args),
         Command::Tokenizer(args) => tokenizer::run(args),
         Command::Bench(args) => bench::run(args),

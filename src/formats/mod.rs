@@ -3,5 +3,6 @@
 
 pub mod blocks;
 pub mod gguf;
+pub mod llama2c;
 pub mod safetensors;
 pub mod token_shard;

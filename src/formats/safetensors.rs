@@ -96,12 +96,6 @@ impl<R: Read + Seek> Reader<R> {
         self.header.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// The number of elements of all tensors; each takes at least half a byte of the file, so that a
-    /// small file cannot claim many.
-    pub fn n_elements(&self) -> usize {
-        self.names.iter().filter_map(|name| self.header.info(name)).map(n_elements).sum()
-    }
-
     /// The text stored under `key` in the header's `__metadata__`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)

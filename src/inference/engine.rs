@@ -1,4 +1,5 @@
-//! Prefill and decode of the Qwen3 shape on packed `f32` weights.
+//! Prefill and decode on packed `f32` weights: the Qwen3 shape, and without its QK-norm, with or without biases, those of
+//! llama and Qwen2.
 //!
 //! One code path serves one token and many: kernels give a row the same bits whatever rows are computed with it, so the
 //! logits do not depend on how a prompt is cut into chunks or on what the cache held before.
@@ -41,6 +42,7 @@ pub struct Engine {
 struct EngineLayer {
     attn_norm: Vec<f32>,
     qkv: PackedMatrix,
+    qkv_bias: Vec<f32>,
     q_norm: Vec<f32>,
     k_norm: Vec<f32>,
     o: PackedMatrix,
@@ -77,6 +79,11 @@ impl Engine {
         n_threads: usize,
     ) -> Result<Engine> {
         config.validate()?;
+        ensure!(
+            config.family.rotates(),
+            "models of the family {} are not run by this version: export and quantize can write them",
+            config.family.name()
+        );
         let layout = Layout::new(config);
         ensure!(
             weights.len() == layout.n_elements,
@@ -105,6 +112,7 @@ impl Engine {
             .map(|l| EngineLayer {
                 attn_norm: copy(&l.attn_norm),
                 qkv: pack(&l.qkv, config.n_embd),
+                qkv_bias: copy(&l.qkv_bias),
                 q_norm: copy(&l.q_norm),
                 k_norm: copy(&l.k_norm),
                 o: pack(&l.o, config.q_dim()),
@@ -141,7 +149,21 @@ impl Engine {
         assert_eq!(ids.len(), self.n_sequences, "an id for each sequence");
         assert!(self.n_cached < self.context_len, "the context of {} tokens is full", self.context_len);
         self.rows(ids, ids.len());
-        &self.logits
+        &self.logits[..ids.len() * self.config.vocab_size]
+    }
+
+    /// Reads `ids` after what was read before, and shows `each` the logits (V) that follow each of them, in order.
+    ///
+    /// The caller sees to what [`LanguageModel::feed`] asks for.
+    pub fn feed_each(&mut self, ids: &[u32], each: &mut dyn FnMut(&[f32])) {
+        assert!(self.n_cached + ids.len() <= self.context_len, "{} ids do not fit", ids.len());
+        assert_eq!(self.n_sequences, 1, "several sequences grow by `step`");
+        let v = self.config.vocab_size;
+        for chunk in ids.chunks(CHUNK) {
+            self.logits.resize(self.logits.len().max(chunk.len() * v), 0.0);
+            self.rows(chunk, chunk.len());
+            self.logits[..chunk.len() * v].chunks_exact(v).for_each(&mut *each);
+        }
     }
 
     /// Reads ids, as many of each sequence as of the others, and judges what follows the last `n_judged` rows.
@@ -170,8 +192,13 @@ impl Engine {
         let (qkv, qk) = (&mut b.qkv[..n * heads.qkv_width()], &mut b.qk[..n * heads.qk_width()]);
         let out = &mut b.attention[..n * width];
         rms_norm(cpu, residual, &layer.attn_norm, eps, normed);
-        gemm_packed(cpu, Matrix::new(normed, n, c), &layer.qkv, qkv, Start::Zero); // (N, (H+2KV)*D)
-        let norm = QkNorm { q: &layer.q_norm, k: &layer.k_norm, eps };
+        let start = if layer.qkv_bias.is_empty() { Start::Zero } else { Start::Accumulate };
+        if !layer.qkv_bias.is_empty() {
+            qkv.chunks_exact_mut(layer.qkv_bias.len()).for_each(|row| row.copy_from_slice(&layer.qkv_bias));
+        }
+        gemm_packed(cpu, Matrix::new(normed, n, c), &layer.qkv, qkv, start); // (N, (H+2KV)*D)
+        let has_norm = self.config.family.has_qk_norm();
+        let norm = has_norm.then_some(QkNorm { q: &layer.q_norm, k: &layer.k_norm, eps });
         // The rows of one sequence follow each other, and all sequences begin where the cache ends.
         let n_each = n / self.n_sequences;
         qk_norm_rope(cpu, heads, &self.rope, (self.n_cached, n_each), norm, qkv, qk);
@@ -223,7 +250,7 @@ impl LanguageModel for Engine {
         for (i, chunk) in ids.chunks(CHUNK).enumerate() {
             self.rows(chunk, usize::from(i + 1 == n_chunks));
         }
-        &self.logits
+        &self.logits[..self.config.vocab_size]
     }
 }
 
@@ -256,7 +283,7 @@ fn store(cache: &mut KvPanels, heads: Heads, head: usize, first: usize, qk: &[f3
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::initial_weights;
+    use crate::model::{Family, initial_weights};
 
     fn config() -> Config {
         Config {
@@ -271,6 +298,7 @@ mod tests {
             rope_theta: 10_000.0,
             norm_eps: 1e-6,
             tied: true,
+            family: Family::Qwen3,
         }
     }
 
@@ -300,6 +328,30 @@ mod tests {
                 assert_eq!(engine.feed(last), whole, "{n_threads} threads, chunks of {chunk}");
             }
         }
+    }
+
+    #[test]
+    fn the_logits_after_each_id_are_those_of_reading_up_to_it() {
+        for family in [Family::Qwen3, Family::Llama, Family::Qwen2] {
+            let config = Config { family, ..config() };
+            let weights: Vec<f32> = (0..config.n_params()).map(|i| ((i * i % 83) as f32 - 41.0) * 0.01).collect();
+            let mut engine = Engine::new(&config, &weights, 160, 2).unwrap();
+            let mut found = Vec::new();
+            engine.feed_each(&ids(), &mut |logits| found.push(logits.to_vec()));
+            assert_eq!(found.len(), 150);
+            for n in [1, 64, 65, 150] {
+                engine.truncate(0);
+                assert!(engine.feed(&ids()[..n]) == found[n - 1], "{family:?}, {n} ids");
+            }
+        }
+    }
+
+    #[test]
+    fn a_family_with_learned_positions_is_refused() {
+        let config = Config { family: Family::Gpt2, n_kv_head: 4, ..config() };
+        let error =
+            Engine::new(&config, &vec![0.0; config.n_params()], 10, 1).err().expect("it is not run").to_string();
+        assert!(error.contains("gpt2"), "{error}");
     }
 
     #[test]

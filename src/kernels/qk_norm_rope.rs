@@ -1,5 +1,5 @@
 //! QK-norm and rotary positions in one pass: each query and key head is RMS-normalised over its own width (as in
-//! Qwen3) and turned by its position (RoFormer, arXiv 2104.09864; half rotation).
+//! Qwen3) and turned by its position (RoFormer, arXiv 2104.09864; half rotation). Families without QK-norm only turn.
 //!
 //! A row of `qkv` holds H query heads, KV key heads and KV value heads; values pass by untouched. The backward pass
 //! turns the gradient back (a rotation's transpose is its inverse) and goes through the norm.
@@ -66,17 +66,18 @@ pub struct QkNorm<'a> {
     pub eps: f32,
 }
 
-/// `qk` (N, (H+KV)*D) = norm and rotation of the first columns of `qkv` (N, (H+2KV)*D). Row n is at position
-/// `first_position + n % n_positions`: several sequences of `n_positions` rows each may lie under each other.
-pub fn qk_norm_rope(
+/// `qk` (N, (H+KV)*D) = norm (if there is one) and rotation of the first columns of `qkv` (N, (H+2KV)*D). Row n is at
+/// position `first_position + n % n_positions`: several sequences of `n_positions` rows each may lie under each other.
+pub fn qk_norm_rope<'n>(
     cpu: &Cpu,
     heads: Heads,
     table: &RopeTable,
     (first_position, n_positions): (usize, usize),
-    norm: QkNorm,
+    norm: impl Into<Option<QkNorm<'n>>>,
     qkv: &[f32],
     qk: &mut [f32],
 ) {
+    let norm = norm.into();
     let n_rows = qkv.len() / heads.qkv_width();
     assert_eq!(qk.len(), n_rows * heads.qk_width(), "q and k of {n_rows} rows");
     let (qk, isa) = (SharedSlice::new(qk), cpu.isa);
@@ -86,9 +87,34 @@ pub fn qk_norm_rope(
             // SAFETY: tasks have disjoint rows.
             let out = unsafe { qk.range(row * width..(row + 1) * width) };
             let row_in = &qkv[row * heads.qkv_width()..];
-            forward_row(isa, heads, table, first_position + row % n_positions, norm, &row_in[..width], out);
+            let position = first_position + row % n_positions;
+            match norm {
+                Some(norm) => forward_row(isa, heads, table, position, norm, &row_in[..width], out),
+                None => turned_row(isa, heads, table, position, &row_in[..width], out),
+            }
         }
     });
+}
+
+for_each_isa! {
+    fn turned_row(
+        heads: Heads,
+        table: &RopeTable,
+        position: usize,
+        row: &[f32],
+        out: &mut [f32],
+    ) {
+        let (d, half) = (heads.head_dim, heads.head_dim / 2);
+        let (cos, sin) = table.at(position);
+        for (x, y) in row.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
+            let (x1, x2) = (&x[..half], &x[half..d]);
+            let (y1, y2) = y.split_at_mut(half);
+            for i in 0..half {
+                y1[i] = x1[i] * cos[i] - x2[i] * sin[i];
+                y2[i] = x1[i] * sin[i] + x2[i] * cos[i];
+            }
+        }
+    }
 }
 
 for_each_isa! {

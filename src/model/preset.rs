@@ -1,6 +1,6 @@
 //! Named sizes, from about one to thirty million weights, and which of them a corpus deserves.
 
-use super::Config;
+use super::{Config, Family};
 
 /// A model size with a name. The weights are counted at a vocabulary fit for the size, with a tied head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +48,7 @@ impl Preset {
             rope_theta: 10_000.0,
             norm_eps: 1e-6,
             tied: true,
+            family: Family::Qwen3,
         }
     }
 

@@ -86,17 +86,22 @@ impl<'a> Conversation<'a> {
     }
 
     fn dialogue_turn(&self, close: &[u32], text: &str) -> Result<Vec<u32>> {
-        let mut ids = if self.n_tokens() == 0 { vec![self.tokenizer.end_of_text()] } else { close.to_vec() };
+        let mut ids = if self.n_tokens() == 0 { vec![self.beginning()] } else { close.to_vec() };
         let message = Message { role: "user".to_string(), content: text.to_string() };
         ids.extend(self.tokenizer.render_chat(&[message], true)?);
         Ok(ids)
+    }
+
+    /// What stands before a text: the mark of a vocabulary that has one for this, else the one that ends a text.
+    fn beginning(&self) -> u32 {
+        self.tokenizer.begin_of_text().unwrap_or(self.tokenizer.end_of_text())
     }
 
     /// A line of its own after what stands there, at the beginning of a document, or nothing: an empty line lets the
     /// model go on where it stopped.
     fn text_turn(&self, text: &str) -> Result<Vec<u32>> {
         let Some(&last) = self.session.ids().last().filter(|_| !self.ended) else {
-            return Ok([vec![self.tokenizer.end_of_text()], self.tokenizer.encode(text)?].concat());
+            return Ok([vec![self.beginning()], self.tokenizer.encode(text)?].concat());
         };
         let on_new_line = last == self.tokenizer.end_of_text() || self.tokenizer.token_bytes(last).ends_with(b"\n");
         if text.is_empty() || on_new_line {

@@ -62,6 +62,21 @@ pub(super) fn append_bytes(entry: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends the bytes that an entry of SentencePiece's kind stands for: its text with real spaces, or the byte of `<0x41>`.
+pub(super) fn append_piece(entry: &str, out: &mut Vec<u8>) {
+    match piece_byte(entry) {
+        Some(byte) => out.push(byte),
+        None => out.extend_from_slice(entry.replace(super::SPACE, " ").as_bytes()),
+    }
+}
+
+/// The byte that an entry such as `<0x0A>` stands for.
+pub(super) fn piece_byte(entry: &str) -> Option<u8> {
+    let digits = entry.strip_prefix("<0x")?.strip_suffix('>')?;
+    let is_hexadecimal = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hexadecimal.then(|| u8::from_str_radix(digits, 16).ok())?
+}
+
 /// `text` with each byte as its visible character, in `out`, which is emptied first.
 pub(super) fn write_visible(text: &str, out: &mut String) {
     out.clear();
@@ -85,6 +100,22 @@ mod tests {
         let theirs = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet();
         assert_eq!(ours, theirs.into_iter().collect());
         assert_eq!((BYTE_TO_CHAR[b' ' as usize], BYTE_TO_CHAR[b'\n' as usize]), ('Ġ', 'Ċ'));
+    }
+
+    #[test]
+    fn a_piece_stands_for_its_text_or_for_a_byte() {
+        let cases: [(&str, &[u8]); 5] = [
+            ("\u{2581}a\u{2581}", b" a "),
+            ("<0x0A>", b"\n"),
+            ("<0xff>", &[255]),
+            ("<0x+1>", b"<0x+1>"),
+            ("<0x1>", b"<0x1>"),
+        ];
+        for (entry, bytes) in cases {
+            let mut out = Vec::new();
+            append_piece(entry, &mut out);
+            assert_eq!(out, bytes, "{entry}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! A `tokenizer.json` is judged before it is believed: siskin runs byte-level BPE without a prefix space, and the
-//! parser behind it trusts its input (it indexes by the length of the longest entry, and counts on ids to be small).
+//! A `tokenizer.json` is judged before it is believed: siskin runs byte-level BPE without a prefix space and BPE of
+//! SentencePiece's kind, and the parser behind it trusts its input (it indexes by the length of the longest entry, and
+//! counts on ids to be small).
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
@@ -14,7 +15,7 @@ pub(super) fn check_json(bytes: &[u8]) -> Result<()> {
     let json: Value = serde_json::from_slice(bytes).context("the tokenizer is not JSON")?;
     let model = &json["model"];
     let kind = model["type"].as_str().unwrap_or("BPE");
-    ensure!(kind == "BPE", "the tokenizer's model is {kind}, but siskin runs byte-level BPE only");
+    ensure!(kind == "BPE", "the tokenizer's model is {kind}, but siskin runs BPE only");
     let vocab = model["vocab"].as_object().context("the tokenizer has no model.vocab")?;
     for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
         ensure!(
@@ -27,8 +28,16 @@ pub(super) fn check_json(bytes: &[u8]) -> Result<()> {
         "the tokenizer has dropout, so its ids would change from call to call"
     );
     check_ids(vocab, &json["added_tokens"])?;
-    check_alphabet(vocab)?;
+    let is_sentence_piece = model["byte_fallback"] == true;
+    if is_sentence_piece {
+        check_pieces(vocab, &json["pre_tokenizer"])?;
+    } else {
+        check_alphabet(vocab)?;
+    }
     check_merges(vocab, &model["merges"])?;
+    if is_sentence_piece {
+        return Ok(());
+    }
     match prefix_space(&json["pre_tokenizer"]) {
         None => bail!("the tokenizer has no ByteLevel pre-tokenizer: siskin runs byte-level BPE only"),
         Some(true) => bail!(
@@ -55,9 +64,26 @@ fn check_ids(vocab: &Map<String, Value>, added: &Value) -> Result<()> {
     Ok(())
 }
 
+/// SentencePiece's kind: a character without an entry is spelled in bytes, so every byte needs one.
+fn check_pieces(vocab: &Map<String, Value>, pre_tokenizer: &Value) -> Result<()> {
+    ensure!(
+        pre_tokenizer.is_null() || pre_tokenizer["type"] == "Metaspace",
+        "the tokenizer falls back to bytes, but has the step {} before the merges, which siskin does not run there",
+        pre_tokenizer["type"]
+    );
+    for byte in 0..=255u8 {
+        let name = format!("<0x{byte:02X}>");
+        ensure!(vocab.contains_key(&name), "the tokenizer has no entry {name} for the byte {byte:#04x}");
+    }
+    Ok(())
+}
+
 fn check_alphabet(vocab: &Map<String, Value>) -> Result<()> {
     let mut buffer = [0; 4];
-    for (byte, c) in BYTE_TO_CHAR.iter().enumerate() {
+    // Vocabularies that were made without the whole alphabet (SmolLM2's) lack bytes that their text did not have, such as
+    // rare control characters, which are then left out of what is encoded, as by other programs.
+    let is_needed = |byte: usize| matches!(byte, 0x0A | 0x20..=0x7E);
+    for (byte, c) in BYTE_TO_CHAR.iter().enumerate().filter(|(byte, _)| is_needed(*byte)) {
         ensure!(
             vocab.contains_key(&*c.encode_utf8(&mut buffer)),
             "the tokenizer has no entry {c:?} for the byte {byte:#04x}"

@@ -16,7 +16,7 @@ use super::run_log;
 use super::settings::{Length, Settings};
 use super::text::text_bytes;
 use super::trainer::{Ending, Outcome, Text, Trainer};
-use crate::checkpoint::{Manifest, ModelDir, Verbatim, write_atomic};
+use crate::checkpoint::{Manifest, ModelDir, QUANTIZED, Verbatim, write_atomic};
 use crate::data::{CorpusReport, Prepared, open_prepared};
 use crate::kernels::Cpu;
 use crate::kernels::cpu::cpu_name;
@@ -267,6 +267,7 @@ impl Run {
         self.write_plot(&baselines)?;
         if is_over {
             self.write_card(&baselines, writer)?;
+            self.write_quantized(n_threads, observer);
         }
         Ok(RunReport { outcome, baselines, verbatim: self.manifest.verbatim })
     }
@@ -306,6 +307,13 @@ impl Run {
             observer.event(&Event::Notice(&format!("how much the model copies could not be measured: {error:#}")));
         }
         measured.ok()
+    }
+
+    /// Leaves a quantized copy, which other programs run too. Where it cannot be made the model stands all the same.
+    fn write_quantized(&self, n_threads: usize, observer: &mut dyn Observer) {
+        if let Err(error) = self.dir.write_quantized(n_threads) {
+            observer.event(&Event::Notice(&format!("{QUANTIZED} could not be written: {error:#}")));
+        }
     }
 
     fn complete_manifest(&mut self, outcome: &Outcome, baselines: &[(String, f64)], cpu: &Cpu) -> Result<()> {

@@ -19,6 +19,7 @@ pub(super) fn small_config(tied: bool) -> Config {
         rope_theta: 10_000.0,
         norm_eps: 1e-6,
         tied,
+        family: crate::model::Family::Qwen3,
     }
 }
 

@@ -1,0 +1,113 @@
+//! `siskin quantize`: a model in fewer bits, and what they cost.
+
+use super::display::TokenProgress;
+use super::eval::learned_from;
+use super::export::{self, mix_parser};
+use super::quantize_words::{Row, table};
+use super::{Exit, n_threads};
+use crate::checkpoint::{self, GgufModel, Imported, ModelDir, RUNS, Written};
+use crate::data::Prepared;
+use crate::inference::Engine;
+use crate::kernels::Cpu;
+use crate::model::Mix;
+use crate::quantize::{Comparison, Judge};
+use crate::training::text::text_bytes;
+use anyhow::{Context, Result};
+use clap::Args;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Tokens of held-out text that a type is judged by: enough to see a loss of a thousandth, few enough to wait for.
+const MAX_TOKENS: usize = 1 << 15;
+
+/// Write a model in fewer bits as GGUF, and tell what that costs
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  siskin quantize my-texts                     writes runs/my-texts/model.q4_k_m.gguf
+  siskin quantize my-texts --type q8_0 --out small.gguf
+  siskin quantize my-texts --table             compares all types and writes nothing
+
+The table has the size, the bits per weight, and, where the model's own held-out text is at hand, its bits per byte, the \
+divergence of its probabilities from the model's (KL, in nats a token) and how often both think the same token the most \
+probable. Rows of a width that is no multiple of 256 get a type of 32-element blocks, and the table says so.")]
+pub(super) struct QuantizeArgs {
+    /// The model: a directory, a run's name, hf:owner/name, or a file that `siskin import` reads
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// How weights are stored
+    #[arg(long = "type", value_name = "TYPE", default_value = "q4_k_m", value_parser = mix_parser())]
+    mix: Mix,
+    /// The file to write; model.TYPE.gguf in the model's directory, or NAME.TYPE.gguf beside its file, if not given
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Compare all types and mark the smallest that loses less than 0.5 % bits per byte
+    #[arg(long, conflicts_with_all = ["mix", "out"])]
+    table: bool,
+    /// Threads to compute with; all the machine has if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: QuantizeArgs) -> Result<Exit> {
+    let model = export::read(&args.model)?;
+    let n_threads = n_threads(args.threads);
+    let held_out = held_out(&args.model, &model);
+    let judge = |copy: &[u8], label| match &held_out {
+        Ok(text) => compare(&model, text, copy, n_threads, label).map(Some),
+        Err(_) => Ok(None),
+    };
+    let mut rows = Vec::new();
+    if args.table {
+        for mix in Mix::ALL {
+            let mut copy = Vec::new();
+            let written = model.contents().write(&mut copy, mix, n_threads, &mut |_| ())?;
+            rows.push(Row::new(mix, written, judge(&copy, mix.name())?));
+        }
+    } else {
+        let path = args.out.unwrap_or_else(|| beside(&args.model, &model, args.mix));
+        let written: Written = export::write_gguf(&model, &path, args.mix, n_threads)?;
+        let copy = std::fs::read(&path).with_context(|| format!("reading {} again", path.display()))?;
+        rows.push(Row::new(args.mix, written, judge(&copy, "judging")?));
+    }
+    let reason = held_out.as_ref().err().map(|error| format!("{error:#}"));
+    std::io::stdout().lock().write_all(table(&rows, reason.as_deref()).as_bytes())?;
+    Ok(Exit::Done)
+}
+
+/// The held-out text of a model that was trained here.
+fn held_out(name: &str, model: &Imported) -> Result<Prepared> {
+    let path = checkpoint::resolve(Some(name), Path::new(RUNS))
+        .map_err(|_| anyhow::anyhow!("a file does not say what its model has learned from"))?;
+    learned_from(&ModelDir::open(path)?, &model.tokenizer)
+}
+
+/// What the file `copy` makes of the held-out text, beside the model.
+fn compare(
+    model: &Imported,
+    text: &Prepared,
+    copy: &[u8],
+    n_threads: usize,
+    label: &'static str,
+) -> Result<Comparison> {
+    let copy = GgufModel::read(copy).context("reading what was written")?;
+    let (config, cpu) = (&model.config, Cpu::new(n_threads));
+    let engine = |weights: &[f32]| Engine::new(config, weights, config.block_size, n_threads);
+    let token_bytes = text_bytes(&model.tokenizer, config.vocab_size);
+    let mut judge =
+        Judge { model: engine(&model.weights)?, text: &text.valid, token_bytes: &token_bytes, max_tokens: MAX_TOKENS };
+    let n_tokens = text.valid.len().saturating_sub(1).min(MAX_TOKENS);
+    let bar = TokenProgress::new(label, n_tokens as u64);
+    judge.compare(&mut engine(&copy.weights)?, &cpu, &mut |n| bar.add(n as u64))
+}
+
+/// In the model's directory, or beside its file; of a model of the Hub here, as its directory is a cache.
+fn beside(name: &str, model: &Imported, mix: Mix) -> PathBuf {
+    if name.starts_with("hf:") {
+        return PathBuf::from(format!("{}.{mix}.gguf", model.name));
+    }
+    match checkpoint::resolve(Some(name), Path::new(RUNS)) {
+        Ok(dir) => dir.join(format!("model.{mix}.gguf")),
+        Err(_) => Path::new(name).with_file_name(format!("{}.{mix}.gguf", model.name)),
+    }
+}
