@@ -141,7 +141,10 @@ fn is_gguf(name: &str) -> bool {
 
 /// What a single GGUF file means, wherever it lies.
 fn gguf_file(path: &Path) -> Result<PathBuf> {
-    bail!("{0}: GGUF files are not run by this version yet: make a model of it with `siskin import {0}`", path.display())
+    bail!(
+        "{0}: GGUF files are not run by this version yet: make a model of it with `siskin import {0}`",
+        path.display()
+    )
 }
 
 fn from_hub(name: &str) -> Result<PathBuf> {
