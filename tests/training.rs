@@ -233,10 +233,10 @@ fn a_run_by_the_clock_can_be_repeated_byte_for_byte_by_any_number_of_threads() {
 #[test]
 fn a_run_by_the_clock_that_was_killed_and_resumed_can_be_repeated_and_so_can_a_run_by_steps() {
     let desk = Desk::new();
-    let mut child = desk.train_by_the_clock("killed", "0.08", &[]).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = desk.train_by_the_clock("killed", "0.15", &[]).stderr(Stdio::null()).spawn().unwrap();
     wait_for(&desk.path("killed/resume/state.safetensors"), &mut child);
     let mut n_killed = 0;
-    for delay_ms in [250, 400, 30] {
+    for delay_ms in [30, 250, 400] {
         std::thread::sleep(Duration::from_millis(delay_ms));
         if child.try_wait().unwrap().is_some() {
             break;
