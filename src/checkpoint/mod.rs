@@ -3,9 +3,8 @@
 //! A model is a directory in the Hugging Face layout ([`ModelDir`]) with siskin's own files beside it: the manifest
 //! ([`Manifest`], `run.json`), the training log, and what a run needs to go on ([`ResumeState`]). Every file is written
 //! to a temporary name, synced and renamed ([`write_atomic`]). [`resolve`] turns what a person types for a model into its
-//! directory, [`pull`] fetches one; [`Summary`] is what there is to say about one. A model goes into a GGUF file by
-//! [`ModelDir::write_gguf`] and comes from other programs' files by [`Imported`]. How a model is trained or run is not known
-//! here.
+//! directory, [`pull`] fetches one; [`Summary`] is what there is to say about one. A model goes into a GGUF file as
+//! [`Contents`] and comes from other programs' files by [`Imported`]. How a model is trained or run is not known here.
 
 mod atomic;
 mod gguf;
