@@ -8,7 +8,8 @@
 
 use crate::data::loader::TokenSource;
 use crate::inference::{Engine, LanguageModel};
-use crate::kernels::Cpu;
+use crate::kernels::arg_max::arg_max;
+use crate::kernels::{Cpu, Isa};
 use crate::model::Mix;
 use anyhow::{Context, Result};
 
@@ -77,11 +78,11 @@ impl Judge<'_> {
         let mut copied = Vec::with_capacity(logits.len());
         copy.truncate(0);
         copy.feed_each(&ids[..n], &mut |row| copied.extend_from_slice(row));
-        let v = self.model.vocab_size();
+        let (v, isa) = (self.model.vocab_size(), cpu.isa);
         let rows = std::sync::Mutex::new(vec![Row::default(); n]);
         cpu.pool.run(n, |r| {
             let range = r * v..(r + 1) * v;
-            let row = Row::of(&logits[range.clone()], &copied[range], targets[r] as usize);
+            let row = Row::of(isa, &logits[range.clone()], &copied[range], targets[r] as usize);
             rows.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[r] = row;
         });
         let rows = rows.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -101,7 +102,7 @@ struct Row {
 }
 
 impl Row {
-    fn of(logits: &[f32], copied: &[f32], target: usize) -> Row {
+    fn of(isa: Isa, logits: &[f32], copied: &[f32], target: usize) -> Row {
         let (log_sum, copy_log_sum) = (log_sum_exp(logits), log_sum_exp(copied));
         let divergence = logits.iter().zip(copied).map(|(&x, &y)| {
             let (log_p, log_q) = (f64::from(x) - log_sum, f64::from(y) - copy_log_sum);
@@ -111,7 +112,7 @@ impl Row {
             nats: log_sum - f64::from(logits[target]),
             copy_nats: copy_log_sum - f64::from(copied[target]),
             divergence: divergence.sum(),
-            agrees: best(logits) == best(copied),
+            agrees: arg_max(isa, logits, 0).index == arg_max(isa, copied, 0).index,
         }
     }
 }
@@ -119,11 +120,6 @@ impl Row {
 fn log_sum_exp(logits: &[f32]) -> f64 {
     let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     most + logits.iter().map(|&x| (f64::from(x) - most).exp()).sum::<f64>().ln()
-}
-
-/// The first of the most probable.
-fn best(logits: &[f32]) -> usize {
-    (0..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best })
 }
 
 #[derive(Default)]
@@ -212,11 +208,12 @@ mod tests {
         let found = compare(0.0, usize::MAX);
         // A model whose weights are all 0 thinks every token equally probable.
         assert!((found.copy_bits_per_byte - 40f64.log2() / 2.0).abs() < 1e-6, "{found:?}");
-        let row = Row::of(&[1.0, 0.0], &[0.0, 0.0], 1);
+        let row_of = |logits: &[f32]| Row::of(Isa::best(), logits, &[0.0, 0.0], 1);
+        let row = row_of(&[1.0, 0.0]);
         let p = 1.0 / (1.0 + (-1f64).exp());
         assert!((row.divergence - (p * p.ln() + (1.0 - p) * (1.0 - p).ln() + 2f64.ln())).abs() < 1e-12);
         assert!((row.nats + (1.0 - p).ln()).abs() < 1e-12 && (row.copy_nats - 2f64.ln()).abs() < 1e-12);
-        assert!(row.agrees && !Row::of(&[0.0, 1.0], &[0.0, 0.0], 1).agrees);
+        assert!(row.agrees && !row_of(&[0.0, 1.0]).agrees);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::checkpoint::{self, GgufModel, Imported, ModelDir, RUNS, Written};
 use crate::data::Prepared;
 use crate::inference::Engine;
 use crate::kernels::Cpu;
-use crate::model::Mix;
+use crate::model::{Config, Mix};
 use crate::quantize::{Comparison, Judge};
 use crate::training::text::text_bytes;
 use anyhow::{Context, Result};
@@ -53,10 +53,10 @@ pub(super) fn run(args: QuantizeArgs) -> Result<Exit> {
     let model = export::read(&args.model)?;
     let n_threads = n_threads(args.threads);
     let held_out = held_out(&args.model, &model);
-    let judge = |copy: &[u8], label| match &held_out {
-        Ok(text) => compare(&model, text, copy, n_threads, label).map(Some),
-        Err(_) => Ok(None),
-    };
+    let token_bytes = text_bytes(&model.tokenizer, model.config.vocab_size);
+    let mut judging =
+        held_out.as_ref().ok().map(|text| Judging::new(&model, text, &token_bytes, n_threads)).transpose()?;
+    let mut judge = |copy: &[u8], label| judging.as_mut().map(|judging| judging.compare(copy, label)).transpose();
     let mut rows = Vec::new();
     if args.table {
         for mix in Mix::ALL {
@@ -82,23 +82,33 @@ fn held_out(name: &str, model: &Imported) -> Result<Prepared> {
     learned_from(&ModelDir::open(path)?, &model.tokenizer)
 }
 
-/// What the file `copy` makes of the held-out text, beside the model.
-fn compare(
-    model: &Imported,
-    text: &Prepared,
-    copy: &[u8],
-    n_threads: usize,
-    label: &'static str,
-) -> Result<Comparison> {
-    let copy = GgufModel::read(copy).context("reading what was written")?;
-    let (config, cpu) = (&model.config, Cpu::new(n_threads));
-    let engine = |weights: &[f32]| Engine::new(config, weights, config.block_size, n_threads);
-    let token_bytes = text_bytes(&model.tokenizer, config.vocab_size);
-    let mut judge =
-        Judge { model: engine(&model.weights)?, text: &text.valid, token_bytes: &token_bytes, max_tokens: MAX_TOKENS };
-    let n_tokens = text.valid.len().saturating_sub(1).min(MAX_TOKENS);
-    let bar = TokenProgress::new(label, n_tokens as u64);
-    judge.compare(&mut engine(&copy.weights)?, &cpu, &mut |n| bar.add(n as u64))
+/// The model, ready to have copies compared with it.
+struct Judging<'a> {
+    model: &'a Imported,
+    judge: Judge<'a>,
+    cpu: Cpu,
+}
+
+impl<'a> Judging<'a> {
+    fn new(model: &'a Imported, text: &'a Prepared, token_bytes: &'a [u32], n_threads: usize) -> Result<Judging<'a>> {
+        let cpu = Cpu::new(n_threads);
+        let engine = engine(&model.config, &model.weights, n_threads)?;
+        let judge = Judge { model: engine, text: &text.valid, token_bytes, max_tokens: MAX_TOKENS };
+        Ok(Judging { model, judge, cpu })
+    }
+
+    /// What the file `copy` makes of the held-out text, beside the model.
+    fn compare(&mut self, copy: &[u8], label: &'static str) -> Result<Comparison> {
+        let copy = GgufModel::read(copy).context("reading what was written")?;
+        let mut copy = engine(&self.model.config, &copy.weights, self.cpu.n_threads())?;
+        let n_tokens = self.judge.text.n_tokens().saturating_sub(1).min(MAX_TOKENS);
+        let bar = TokenProgress::new(label, n_tokens as u64);
+        self.judge.compare(&mut copy, &self.cpu, &mut |n| bar.add(n as u64))
+    }
+}
+
+fn engine(config: &Config, weights: &[f32], n_threads: usize) -> Result<Engine> {
+    Engine::new(config, weights, config.block_size, n_threads)
 }
 
 /// In the model's directory, or beside its file; of a model of the Hub here, as its directory is a cache.

@@ -88,8 +88,6 @@ pub(super) struct Activations<'a> {
     pub(super) d_attention: &'a mut [f32],
     /// Logits of some rows, then their gradients: (head rows, V).
     pub(super) logits: &'a mut [f32],
-    /// Cross-entropy of each row in nats: (N).
-    pub(super) nats: &'a mut [f32],
 }
 
 impl<'a> Activations<'a> {
@@ -105,7 +103,7 @@ impl<'a> Activations<'a> {
         let mut rest: &mut [f32] = block;
         let [residual, middle, qkv, qk, attention, log_sums, gate_up] =
             per_layer.map(|(length, n_layers)| Layers { data: take(&mut rest, length * n_layers), length });
-        let [normed, hidden, d_residual, d_normed, d_hidden, d_qkv, d_qk, d_attention, logits, nats] =
+        let [normed, hidden, d_residual, d_normed, d_hidden, d_qkv, d_qk, d_attention, logits] =
             shared.map(|length| take(&mut rest, length));
         Activations {
             residual,
@@ -124,7 +122,6 @@ impl<'a> Activations<'a> {
             d_qk,
             d_attention,
             logits,
-            nats,
         }
     }
 }
@@ -133,7 +130,7 @@ impl<'a> Activations<'a> {
 struct Lengths {
     /// A layer's length, and the number of layers.
     per_layer: [(usize, usize); 7],
-    shared: [usize; 10],
+    shared: [usize; 9],
 }
 
 impl Lengths {
@@ -162,7 +159,6 @@ impl Lengths {
                 qk,
                 out,
                 (s.head_rows * s.vocab_size).next_multiple_of(16),
-                rows(1),
             ],
         }
     }

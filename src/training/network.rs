@@ -153,15 +153,19 @@ impl Network {
         for (part, first) in (0..n).step_by(n_part).enumerate() {
             let rows = first..(first + n_part).min(n);
             let (ids, targets) = (&batch.ids[rows.clone()], &batch.targets[rows.clone()]);
-            let (mut pass, mut a) = self.pass(cpu, Batch { ids, targets, ..batch });
+            let (mut pass, mut a) = self.pass(cpu, Batch { ids, targets, ..batch }, &mut nats[rows]);
             work(&mut pass, &mut a, part as u64);
-            nats[rows.clone()].copy_from_slice(&a.nats[..rows.len()]);
         }
         self.nats = nats;
         &self.nats[..n]
     }
 
-    fn pass<'s: 'p, 'p>(&'s mut self, cpu: &'p Cpu, batch: Batch<'p>) -> (Pass<'p>, Activations<'s>) {
+    fn pass<'s: 'p, 'p>(
+        &'s mut self,
+        cpu: &'p Cpu,
+        batch: Batch<'p>,
+        nats: &'p mut [f32],
+    ) -> (Pass<'p>, Activations<'s>) {
         let n = batch.ids.len();
         assert!(
             batch.targets.len() == n && n.is_multiple_of(batch.n_positions),
@@ -177,6 +181,7 @@ impl Network {
         let pass = Pass {
             cpu,
             batch,
+            nats,
             config: &self.config,
             layout: &self.layout,
             weights: &self.weights,
@@ -197,6 +202,8 @@ impl Network {
 struct Pass<'a> {
     cpu: &'a Cpu,
     batch: Batch<'a>,
+    /// Receives the cross-entropy of each row.
+    nats: &'a mut [f32],
     config: &'a Config,
     layout: &'a Layout,
     weights: &'a [f32],
@@ -302,7 +309,7 @@ impl Pass<'_> {
             let logits = &mut a.logits[..m * v];
             gemm_packed(cpu, Matrix::new(x, m, c), self.head, logits, Start::Zero); // (m, V)
             self.profile.lap(Part::Matmul);
-            let (targets, nats) = (&self.batch.targets[rows.clone()], &mut a.nats[rows.clone()]);
+            let (targets, nats) = (&self.batch.targets[rows.clone()], &mut self.nats[rows.clone()]);
             cross_entropy(cpu, logits, targets, scale.unwrap_or(1.0), nats);
             self.profile.lap(Part::CrossEntropy);
             if scale.is_some() {

@@ -44,10 +44,10 @@ pub struct Regularisation {
 
 /// Passes over its text from which a run is regularised: after so many, a small model without it begins to learn by
 /// heart (docs/recipe.md).
-pub const MANY_PASSES: f64 = 4.0;
+const MANY_PASSES: f64 = 4.0;
 
 impl Regularisation {
-    /// What suits a run that reads its text so many times. Each doubling of the passes from [`MANY_PASSES`] on adds 0.2 of
+    /// What suits a run that reads its text so many times. Each doubling of the passes from four on adds 0.2 of
     /// dropout, and the first of them 0.4 of weight decay; after two doublings it stays as it is.
     pub fn for_passes(n_passes: f64) -> Regularisation {
         let n_doublings = (n_passes / MANY_PASSES).log2().clamp(0.0, 2.0);

@@ -170,11 +170,16 @@ trait Plane {
     const KIND: Scales;
     const SHAPE: Shape;
 
-    /// The scales of block `sub` of an entry, whose f16 factors are `factors`.
+    /// The scales of block `sub` of an entry, whose f16 factors are `factors`: those themselves where an entry serves one
+    /// block.
     ///
     /// # Safety
     /// `entry` is readable for an entry of this kind; the CPU has AVX-512 F.
-    unsafe fn scaling(entry: *const u8, factors: [__m512; 2], sub: usize) -> Scaling;
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn scaling(_entry: *const u8, factors: [__m512; 2], _sub: usize) -> Scaling {
+        Scaling { scales: factors, offset: factors[1] }
+    }
 }
 
 /// The f16 numbers that an entry begins with, of which plain scales have one for each row.
@@ -202,23 +207,11 @@ struct Halves;
 impl Plane for Plain {
     const KIND: Scales = Scales::Plain;
     const SHAPE: Shape = Shape::Whole;
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn scaling(_: *const u8, factors: [__m512; 2], _: usize) -> Scaling {
-        Scaling { scales: factors, offset: factors[1] }
-    }
 }
 
 impl Plane for Offset {
     const KIND: Scales = Scales::Offset;
     const SHAPE: Shape = Shape::Offset;
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn scaling(_: *const u8, factors: [__m512; 2], _: usize) -> Scaling {
-        Scaling { scales: factors, offset: factors[1] }
-    }
 }
 
 impl Plane for Nested {
