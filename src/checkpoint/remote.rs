@@ -6,13 +6,11 @@
 
 use super::model_dir::{CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS};
 use super::quant_names::{QuantName, recommended};
+use super::weights::INDEX;
 use crate::hub::{HubFile, HubName, Repository};
 use crate::words;
 use anyhow::{Result, bail, ensure};
 use std::path::PathBuf;
-
-/// The list of the parts of weights that are too large for one file.
-const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 
 /// Most names in an error about a file that is not there.
 const MAX_NAMES: usize = 12;
@@ -52,10 +50,11 @@ pub(super) fn fetch(name: &HubName) -> Result<Fetched> {
 /// Brings the newest state of what `name` means into the cache, and says how many bytes came for that. Without a network
 /// by `HF_HUB_OFFLINE`, what the cache has is taken.
 pub fn pull(name: &HubName) -> Result<(Fetched, u64)> {
-    if Repository::open(name)?.is_offline() {
+    let repository = Repository::open(name)?;
+    if repository.is_offline() {
         return fetch(name).map(|fetched| (fetched, 0));
     }
-    newest(&Repository::open(name)?, name)
+    newest(&repository, name)
 }
 
 fn newest(repository: &Repository, name: &HubName) -> Result<(Fetched, u64)> {
@@ -143,10 +142,10 @@ fn weights(files: &[HubFile]) -> Vec<String> {
     };
     let n_found = parts().count();
     let all_agree = parts().all(|(_, n_parts)| n_parts == n_found);
-    if !has(WEIGHTS_INDEX) || n_found == 0 || !all_agree {
+    if !has(INDEX) || n_found == 0 || !all_agree {
         return Vec::new();
     }
-    std::iter::once(WEIGHTS_INDEX.to_owned()).chain(parts().map(|(path, _)| path.clone())).collect()
+    std::iter::once(INDEX.to_owned()).chain(parts().map(|(path, _)| path.clone())).collect()
 }
 
 /// The 3 of `…-00001-of-00003SUFFIX`.
@@ -234,9 +233,9 @@ mod tests {
     #[test]
     fn weights_in_parts_are_taken_when_all_parts_are_there() {
         let (one, two) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
-        let whole = chosen(&[CONFIG, one, two, WEIGHTS_INDEX, TOKENIZER], "a/b").unwrap();
-        assert_eq!(whole, [CONFIG, TOKENIZER, WEIGHTS_INDEX, one, two]);
-        assert!(refused(&[CONFIG, one, WEIGHTS_INDEX, TOKENIZER], "a/b").contains("neither"));
+        let whole = chosen(&[CONFIG, one, two, INDEX, TOKENIZER], "a/b").unwrap();
+        assert_eq!(whole, [CONFIG, TOKENIZER, INDEX, one, two]);
+        assert!(refused(&[CONFIG, one, INDEX, TOKENIZER], "a/b").contains("neither"));
         assert!(refused(&[CONFIG, one, two, TOKENIZER], "a/b").contains("neither"));
     }
 
