@@ -11,6 +11,7 @@
 
 use super::aligned::AlignedBuf;
 use super::cpu::{Cpu, Isa, for_each_isa};
+use super::gemm::transpose::transpose;
 use super::gemm::{PANEL, Panels, small_gemm};
 use super::math::{exp, max, sum};
 use super::qk_norm_rope::Heads;
@@ -61,6 +62,13 @@ impl KvPanels {
 
     fn values(&self) -> Panels<'_> {
         Panels { data: &self.values, panel_stride: self.capacity * PANEL }
+    }
+}
+
+/// All rows (n, D) of `x`, `stride` apart, as [`store_transposed`] stores each.
+fn store_all_transposed(isa: Isa, (x, stride): (&[f32], usize), (n, d): (usize, usize), panels: &mut [f32]) {
+    for (first, panel) in (0..n).step_by(PANEL).zip(panels.chunks_exact_mut(d * PANEL)) {
+        transpose(isa, (&x[first * stride..], stride), (PANEL.min(n - first), d), (panel, PANEL));
     }
 }
 
@@ -207,7 +215,7 @@ pub fn causal_attention(
     for_each_kv_head(cpu, heads, n_rows / n_positions, |sequence, kv_head, scratch| {
         let rows = sequence * n_positions..(sequence + 1) * n_positions;
         let place = Place { heads, rows: rows.clone(), kv_head };
-        place.pack_kv(qk, qkv, &mut scratch.kv);
+        place.pack_kv(isa, qk, qkv, &mut scratch.kv);
         for head in place.query_heads() {
             let out_width = heads.n_head * heads.head_dim;
             let first = rows.start * out_width + head * heads.head_dim;
@@ -252,8 +260,8 @@ pub fn causal_attention_backward(
         let rows = sequence * n_positions..(sequence + 1) * n_positions;
         let place = Place { heads, rows, kv_head };
         let d = heads.head_dim;
-        place.pack_kv(qk, qkv, &mut scratch.kv);
-        place.pack_for_backward(qk, qkv, &mut scratch.backward);
+        place.pack_kv(isa, qk, qkv, &mut scratch.kv);
+        place.pack_for_backward(isa, qk, qkv, &mut scratch.backward);
         for head in place.query_heads() {
             let sums = (sequence * heads.n_head + head) * n_positions;
             let log_sums = &log_sums[sums..sums + n_positions];
@@ -289,30 +297,36 @@ impl Place {
         self.kv_head * group..(self.kv_head + 1) * group
     }
 
-    fn key<'a>(&self, qk: &'a [f32], row: usize) -> &'a [f32] {
-        let d = self.heads.head_dim;
-        &qk[row * self.heads.qk_width() + (self.heads.n_head + self.kv_head) * d..][..d]
+    /// The head's keys: the first begins the slice, and they lie that far apart.
+    fn keys<'a>(&self, qk: &'a [f32]) -> (&'a [f32], usize) {
+        let width = self.heads.qk_width();
+        (&qk[self.rows.start * width + (self.heads.n_head + self.kv_head) * self.heads.head_dim..], width)
     }
 
-    fn value<'a>(&self, qkv: &'a [f32], row: usize) -> &'a [f32] {
-        let d = self.heads.head_dim;
-        &qkv[row * self.heads.qkv_width() + (self.heads.n_head + self.heads.n_kv_head + self.kv_head) * d..][..d]
+    /// Its values, likewise.
+    fn values<'a>(&self, qkv: &'a [f32]) -> (&'a [f32], usize) {
+        let (width, before) = (self.heads.qkv_width(), self.heads.n_head + self.heads.n_kv_head + self.kv_head);
+        (&qkv[self.rows.start * width + before * self.heads.head_dim..], width)
     }
 
-    fn pack_kv(&self, qk: &[f32], qkv: &[f32], kv: &mut KvPanels) {
-        kv.reset(self.rows.len(), self.heads.head_dim);
-        for (t, row) in self.rows.clone().enumerate() {
-            kv.store(t, self.key(qk, row), self.value(qkv, row));
+    fn pack_kv(&self, isa: Isa, qk: &[f32], qkv: &[f32], kv: &mut KvPanels) {
+        let (n, d) = (self.rows.len(), self.heads.head_dim);
+        kv.reset(n, d);
+        store_all_transposed(isa, self.keys(qk), (n, d), &mut kv.keys);
+        let (values, stride) = self.values(qkv);
+        for t in 0..n {
+            store_by_columns(&mut kv.values, n, t, &values[t * stride..][..d]);
         }
     }
 
-    fn pack_for_backward(&self, qk: &[f32], qkv: &[f32], s: &mut BackwardScratch) {
+    fn pack_for_backward(&self, isa: Isa, qk: &[f32], qkv: &[f32], s: &mut BackwardScratch) {
         let (d, n) = (self.heads.head_dim, self.rows.len());
         let values_t = s.values_t.at_least(n.next_multiple_of(PANEL) * d);
-        let keys = s.keys.at_least(n * d.next_multiple_of(PANEL));
-        for (t, row) in self.rows.clone().enumerate() {
-            store_transposed(values_t, t, self.value(qkv, row));
-            store_by_columns(keys, n, t, self.key(qk, row));
+        let by_columns = s.keys.at_least(n * d.next_multiple_of(PANEL));
+        store_all_transposed(isa, self.values(qkv), (n, d), values_t);
+        let (keys, stride) = self.keys(qk);
+        for t in 0..n {
+            store_by_columns(by_columns, n, t, &keys[t * stride..][..d]);
         }
         s.d_keys.at_least(n * d).fill(0.0);
         s.d_values.at_least(n * d).fill(0.0);

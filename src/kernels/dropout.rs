@@ -4,7 +4,7 @@
 //! of threads find the same ones and no mask is stored. The hash of 32 bits mixes by multiplication and shifts; its
 //! constants are those of "lowbias32" (Wellons, "Prospecting for hash functions", nullprogram.com, 2018).
 
-use super::cpu::{Cpu, for_each_isa};
+use super::cpu::{Cpu, Isa, for_each_isa};
 use super::random::mix;
 use super::shared::SharedSlice;
 
@@ -37,7 +37,12 @@ impl Dropout {
         });
     }
 
-    /// The same into `out`, where `x` is still needed as it is.
+    /// The same on the calling thread to a part, of which element 0 is element `first` of the whole.
+    pub fn apply_to_part(self, isa: Isa, first: usize, x: &mut [f32]) {
+        piece(isa, self, first, x);
+    }
+
+    /// As [`Dropout::apply`], into `out`, where `x` is still needed as it is.
     pub fn apply_to_copy(self, cpu: &Cpu, x: &[f32], out: &mut [f32]) {
         assert_eq!(x.len(), out.len(), "a copy of the same length");
         let (out, isa) = (SharedSlice::new(out), cpu.isa);
@@ -70,7 +75,6 @@ for_each_isa! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Isa;
     use super::*;
 
     const SOME: Dropout = Dropout { rate: 0.3, key: 77 };

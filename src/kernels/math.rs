@@ -1,40 +1,67 @@
 //! Elementary functions that the compiler can vectorise: no branch, no table, no call into the C library.
 
 /// e^x to within 3 units in the last place over the range of normal results; 0 below and infinity above it.
-///
-/// x = n ln 2 + r with |r| <= ln 2 / 2 (n found by adding and subtracting 1.5 * 2^23, which rounds to nearest), then
-/// e^r by its Taylor polynomial of degree 7 (remainder below 6e-9 at that |r|) and 2^n by writing the exponent bits. Tested in this
-/// file against the C library's double-precision `exp`.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     // Beyond these the result leaves the normal range: exp(88.72) overflows and exp(-87.33) is the smallest normal.
-    let clamped = x.clamp(-87.33, 88.7);
-    const ROUND: f32 = 12_582_912.0;
-    let rounded = clamped * std::f32::consts::LOG2_E + ROUND;
-    let n = rounded - ROUND;
-    // ln 2 in two parts (Cody and Waite): the first has few bits, so that n times it is exact.
-    let r = clamped - n * 0.693_359_4 - n * -2.121_944_4e-4;
-    let p = 1.0 / 5040.0;
-    let p = p * r + 1.0 / 720.0;
-    let p = p * r + 1.0 / 120.0;
-    let p = p * r + 1.0 / 24.0;
-    let p = p * r + 1.0 / 6.0;
-    let p = p * r + 0.5;
-    let p = p * r + 1.0;
-    let p = p * r + 1.0;
-    // After the rounding the lowest bits of the float are n. (`n as i32` saturates, which keeps the loop from being
-    // vectorised: that alone cost a tenth of a training step.) n lies in -126..=128; 128 is reached in two factors.
-    let n = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+    let (p, n) = exp_parts(x.clamp(-87.33, 88.7));
+    // n lies in -126..=128; 128 is reached in two factors.
     let half = n >> 1;
     let scale = |k: i32| f32::from_bits((k.wrapping_add(127) as u32) << 23);
     let y = p * scale(half) * scale(n - half);
     if x < -87.33 { 0.0 } else { y }
 }
 
-/// 1 / (1 + e^-x).
+/// [`exp`] for x between -80 and 80.
+#[inline(always)]
+fn exp_within(x: f32) -> f32 {
+    let (p, n) = exp_parts(x);
+    f32::from_bits(p.to_bits().wrapping_add((n as u32) << 23))
+}
+
+/// (p, n) with e^x = p * 2^n and p between 0.7 and 1.42.
+///
+/// x = n ln 2 + r with |r| <= ln 2 / 2 (n found by adding and subtracting 1.5 * 2^23, which rounds to nearest), and p is
+/// e^r by its Taylor polynomial of degree 7 (remainder below 6e-9 at that |r|). Tested in this file against the C
+/// library's double-precision `exp`.
+#[inline(always)]
+fn exp_parts(x: f32) -> (f32, i32) {
+    const ROUND: f32 = 12_582_912.0;
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
+    // ln 2 in two parts (Cody and Waite): the first has few bits, so that n times it is exact.
+    let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
+    // Estrin's scheme: in Horner's each of fourteen operations waits for the one before, and the loops wait with them.
+    let r2 = r * r;
+    let low = (1.0 + r) + r2 * (0.5 + r * (1.0 / 6.0));
+    let high = (1.0 / 24.0 + r * (1.0 / 120.0)) + r2 * (1.0 / 720.0 + r * (1.0 / 5040.0));
+    let p = low + r2 * r2 * high;
+    // After the rounding the lowest bits of the float are n. (`n as i32` saturates, which keeps the loop from being
+    // vectorised: that alone cost a tenth of a training step.)
+    (p, rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32)
+}
+
+/// 1 / x for normal x between 1 and 2^120, to within 3e-7 of it.
+///
+/// Halving and negating the exponent is a subtraction from a constant, which leaves an error of an eighth; each of
+/// Newton's steps squares it.
+#[inline(always)]
+fn reciprocal(x: f32) -> f32 {
+    let y = f32::from_bits(0x7ef3_11c7 - x.to_bits());
+    let y = y * (2.0 - x * y);
+    let y = y * (2.0 - x * y);
+    y * (2.0 - x * y)
+}
+
+/// 1 / (1 + e^-x), to within 5e-7 of it.
+///
+/// It is made for loops that evaluate nothing else: without the ends of [`exp`]'s range, since beyond 80 it no longer
+/// changes, and without a division, which takes as long as all the rest.
 #[inline(always)]
 pub(super) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+    let x = if x < 80.0 { x } else { 80.0 };
+    let x = if x > -80.0 { x } else { -80.0 };
+    reciprocal(1.0 + exp_within(-x))
 }
 
 /// The sum of `f` over the elements of `inputs`, taken together from all of them, in an order that does not depend on the

@@ -18,7 +18,7 @@ pub fn rms_norm(cpu: &Cpu, x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
     cpu.pool.for_pieces(x.len() / c, ROWS_PER_TASK, |_, rows| {
         let range = rows.start * c..rows.end * c;
         // SAFETY: tasks have disjoint rows.
-        rows_forward(isa, &x[range.clone()], weight, eps, unsafe { y.range(range) });
+        rms_norm_rows(isa, &x[range.clone()], weight, eps, unsafe { y.range(range) });
     });
 }
 
@@ -61,7 +61,8 @@ pub(super) fn add_partials(partials: &[f32], total: &mut [f32]) {
 }
 
 for_each_isa! {
-    fn rows_forward(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
+    /// [`rms_norm`] of some rows on the calling thread.
+    pub fn rms_norm_rows(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
         let c = weight.len();
         for (x, y) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)) {
             let scale = inverse_rms(x, eps);

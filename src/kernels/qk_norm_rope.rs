@@ -81,19 +81,54 @@ pub fn qk_norm_rope<'n>(
     let n_rows = qkv.len() / heads.qkv_width();
     assert_eq!(qk.len(), n_rows * heads.qk_width(), "q and k of {n_rows} rows");
     let (qk, isa) = (SharedSlice::new(qk), cpu.isa);
+    let (width, wide) = (heads.qk_width(), heads.qkv_width());
     cpu.pool.for_pieces(n_rows, ROWS_PER_TASK, |_, rows| {
-        for row in rows {
-            let width = heads.qk_width();
-            // SAFETY: tasks have disjoint rows.
-            let out = unsafe { qk.range(row * width..(row + 1) * width) };
-            let row_in = &qkv[row * heads.qkv_width()..];
-            let position = first_position + row % n_positions;
-            match norm {
-                Some(norm) => forward_row(isa, heads, table, position, norm, &row_in[..width], out),
-                None => turned_row(isa, heads, table, position, &row_in[..width], out),
-            }
-        }
+        // SAFETY: tasks have disjoint rows.
+        let qk = unsafe { qk.range(rows.start * width..rows.end * width) };
+        let qkv = &qkv[rows.start * wide..rows.end * wide];
+        qk_norm_rope_rows(isa, heads, table, |row| first_position + (rows.start + row) % n_positions, norm, qkv, qk);
     });
+}
+
+/// [`qk_norm_rope`] of some rows on the calling thread: `position` says where each is.
+pub fn qk_norm_rope_rows(
+    isa: Isa,
+    heads: Heads,
+    table: &RopeTable,
+    position: impl Fn(usize) -> usize,
+    norm: Option<QkNorm>,
+    qkv: &[f32],
+    qk: &mut [f32],
+) {
+    let width = heads.qk_width();
+    for (row, (qkv, qk)) in qkv.chunks_exact(heads.qkv_width()).zip(qk.chunks_exact_mut(width)).enumerate() {
+        match norm {
+            Some(norm) => forward_row(isa, heads, table, position(row), norm, &qkv[..width], qk),
+            None => turned_row(isa, heads, table, position(row), &qkv[..width], qk),
+        }
+    }
+}
+
+/// The expression with the width as a literal where it is a usual one: loops over a known few elements become straight
+/// code, which is twice as fast.
+macro_rules! for_usual_widths {
+    ($width:expr, $d:ident => $call:expr) => {
+        match $width {
+            32 => {
+                let $d = 32;
+                $call
+            }
+            64 => {
+                let $d = 64;
+                $call
+            }
+            128 => {
+                let $d = 128;
+                $call
+            }
+            $d => $call,
+        }
+    };
 }
 
 for_each_isa! {
@@ -126,19 +161,25 @@ for_each_isa! {
         row: &[f32],
         out: &mut [f32],
     ) {
-        let (d, half) = (heads.head_dim, heads.head_dim / 2);
-        let (cos, sin) = table.at(position);
-        for (h, (x, y)) in row.chunks_exact(d).zip(out.chunks_exact_mut(d)).enumerate() {
-            let weight = if h < heads.n_head { norm.q } else { norm.k };
-            let scale = inverse_rms(x, norm.eps);
-            let (w1, w2) = (&weight[..half], &weight[half..d]);
-            let (x1, x2) = (&x[..half], &x[half..d]);
-            let (y1, y2) = y.split_at_mut(half);
-            for i in 0..half {
-                let (a, b) = (x1[i] * scale * w1[i], x2[i] * scale * w2[i]);
-                y1[i] = a * cos[i] - b * sin[i];
-                y2[i] = a * sin[i] + b * cos[i];
-            }
+        for_usual_widths!(heads.head_dim, d => forward_heads(d, heads.n_head, table.at(position), norm, row, out))
+    }
+}
+
+/// The heads of a row, each `d` wide, of which the first `n_head` are queries.
+#[inline(always)]
+fn forward_heads(d: usize, n_head: usize, (cos, sin): (&[f32], &[f32]), norm: QkNorm, row: &[f32], out: &mut [f32]) {
+    let half = d / 2;
+    let (cos, sin) = (&cos[..half], &sin[..half]);
+    for (h, (x, y)) in row.chunks_exact(d).zip(out.chunks_exact_mut(d)).enumerate() {
+        let weight = if h < n_head { norm.q } else { norm.k };
+        let scale = inverse_rms(x, norm.eps);
+        let (w1, w2) = weight[..d].split_at(half);
+        let (x1, x2) = x.split_at(half);
+        let (y1, y2) = y.split_at_mut(half);
+        for i in 0..half {
+            let (a, b) = (x1[i] * scale * w1[i], x2[i] * scale * w2[i]);
+            y1[i] = a * cos[i] - b * sin[i];
+            y2[i] = a * sin[i] + b * cos[i];
         }
     }
 }
@@ -200,21 +241,37 @@ for_each_isa! {
         d_q_norm: &mut [f32],
         d_k_norm: &mut [f32],
     ) {
-        let (d, half) = (heads.head_dim, heads.head_dim / 2);
-        let (cos, sin) = table.at(position);
-        for (h, (dy, dx)) in dy.chunks_exact_mut(d).zip(dx.chunks_exact_mut(d)).enumerate() {
-            let (dy1, dy2) = dy.split_at_mut(half);
-            for i in 0..half {
-                let (a, b) = (dy1[i], dy2[i]);
-                dy1[i] = a * cos[i] + b * sin[i];
-                dy2[i] = b * cos[i] - a * sin[i];
-            }
-            let x = &x[h * d..(h + 1) * d];
-            if h < heads.n_head {
-                row_backward(x, norm.q, norm.eps, dy, dx, d_q_norm, false);
-            } else {
-                row_backward(x, norm.k, norm.eps, dy, dx, d_k_norm, false);
-            }
+        let (turn, into) = (table.at(position), (d_q_norm, d_k_norm));
+        for_usual_widths!(heads.head_dim, d => backward_heads(d, heads.n_head, turn, norm, x, dy, dx, into));
+    }
+}
+
+/// As [`forward_heads`]; the norms' gradients go `into` that of queries and that of keys.
+#[inline(always)]
+fn backward_heads(
+    d: usize,
+    n_head: usize,
+    (cos, sin): (&[f32], &[f32]),
+    norm: QkNorm,
+    x: &[f32],
+    dy: &mut [f32],
+    dx: &mut [f32],
+    into: (&mut [f32], &mut [f32]),
+) {
+    let half = d / 2;
+    let (cos, sin) = (&cos[..half], &sin[..half]);
+    let gradients = dy.chunks_exact_mut(d).zip(dx.chunks_exact_mut(d));
+    for (h, (x, (dy, dx))) in x.chunks_exact(d).zip(gradients).enumerate() {
+        let (dy1, dy2) = dy.split_at_mut(half);
+        for i in 0..half {
+            let (a, b) = (dy1[i], dy2[i]);
+            dy1[i] = a * cos[i] + b * sin[i];
+            dy2[i] = b * cos[i] - a * sin[i];
+        }
+        if h < n_head {
+            row_backward(x, &norm.q[..d], norm.eps, dy, dx, into.0, false);
+        } else {
+            row_backward(x, &norm.k[..d], norm.eps, dy, dx, into.1, false);
         }
     }
 }

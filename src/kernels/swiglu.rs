@@ -12,47 +12,39 @@ pub fn swiglu(cpu: &Cpu, n_ffn: usize, gate_up: &[f32], h: &mut [f32]) {
     assert_eq!(gate_up.len(), 2 * h.len(), "gate and up are twice as wide as what they make");
     let (h, isa) = (SharedSlice::new(h), cpu.isa);
     cpu.pool.for_pieces(h.len() / n_ffn, ROWS_PER_TASK, |_, rows| {
-        for row in rows {
-            // SAFETY: tasks have disjoint rows.
-            let h = unsafe { h.range(row * n_ffn..(row + 1) * n_ffn) };
-            let (gate, up) = gate_up[2 * row * n_ffn..2 * (row + 1) * n_ffn].split_at(n_ffn);
-            forward_row(isa, gate, up, h);
-        }
-    });
-}
-
-/// The gradients of [`swiglu`], which take the place of `gate_up` (N, 2F).
-pub fn swiglu_backward(cpu: &Cpu, n_ffn: usize, gate_up: &mut [f32], dh: &[f32]) {
-    assert_eq!(gate_up.len(), 2 * dh.len(), "gate and up are twice as wide as what they make");
-    let (gate_up, isa) = (SharedSlice::new(gate_up), cpu.isa);
-    cpu.pool.for_pieces(dh.len() / n_ffn, ROWS_PER_TASK, |_, rows| {
-        for row in rows {
-            // SAFETY: tasks have disjoint rows.
-            let (gate, up) = unsafe { gate_up.range(2 * row * n_ffn..2 * (row + 1) * n_ffn) }.split_at_mut(n_ffn);
-            backward_row(isa, gate, up, &dh[row * n_ffn..(row + 1) * n_ffn]);
-        }
+        // SAFETY: tasks have disjoint rows.
+        let h = unsafe { h.range(rows.start * n_ffn..rows.end * n_ffn) };
+        swiglu_rows(isa, n_ffn, &gate_up[2 * rows.start * n_ffn..2 * rows.end * n_ffn], h);
     });
 }
 
 for_each_isa! {
-    fn forward_row(gate: &[f32], up: &[f32], h: &mut [f32]) {
-        let n = h.len();
-        let (gate, up) = (&gate[..n], &up[..n]);
-        for i in 0..n {
-            h[i] = gate[i] * sigmoid(gate[i]) * up[i];
+    /// [`swiglu`] of some rows on the calling thread.
+    pub fn swiglu_rows(n_ffn: usize, gate_up: &[f32], h: &mut [f32]) {
+        for (gate_up, h) in gate_up.chunks_exact(2 * n_ffn).zip(h.chunks_exact_mut(n_ffn)) {
+            let (gate, up) = gate_up.split_at(n_ffn);
+            for i in 0..n_ffn {
+                h[i] = gate[i] * sigmoid(gate[i]) * up[i];
+            }
         }
     }
 }
 
 for_each_isa! {
-    fn backward_row(gate: &mut [f32], up: &mut [f32], dh: &[f32]) {
-        let n = dh.len();
-        let (gate, up) = (&mut gate[..n], &mut up[..n]);
-        for i in 0..n {
-            let s = sigmoid(gate[i]);
-            let d_gate = dh[i] * up[i] * s * (1.0 + gate[i] * (1.0 - s));
-            up[i] = dh[i] * gate[i] * s;
-            gate[i] = d_gate;
+    /// The gradients of [`swiglu_rows`], which take the place of `gate_up` (N, 2F), and h (N, F) once more: the backward
+    /// pass needs it again, and what it takes is at hand.
+    pub fn swiglu_backward_rows(n_ffn: usize, gate_up: &mut [f32], dh: &[f32], h: &mut [f32]) {
+        let rows = gate_up.chunks_exact_mut(2 * n_ffn).zip(dh.chunks_exact(n_ffn)).zip(h.chunks_exact_mut(n_ffn));
+        for ((gate_up, dh), h) in rows {
+            let (gate, up) = gate_up.split_at_mut(n_ffn);
+            for i in 0..n_ffn {
+                let s = sigmoid(gate[i]);
+                let silu = gate[i] * s;
+                h[i] = silu * up[i];
+                let d_gate = dh[i] * up[i] * s * (1.0 + gate[i] * (1.0 - s));
+                up[i] = dh[i] * silu;
+                gate[i] = d_gate;
+            }
         }
     }
 }
@@ -80,12 +72,25 @@ mod tests {
     }
 
     #[test]
+    fn the_backward_pass_makes_the_same_again() {
+        let (n, f) = (3, 40);
+        let mut gate_up = noise(2 * n * f, 1);
+        let (mut wanted, mut h) = (vec![0.0; n * f], vec![0.0; n * f]);
+        for isa in Isa::all() {
+            swiglu_rows(isa, f, &gate_up, &mut wanted);
+            swiglu_backward_rows(isa, f, &mut gate_up, &noise(n * f, 2), &mut h);
+            assert_eq!(h, wanted, "{}", isa.name());
+        }
+    }
+
+    #[test]
     fn gradients_agree_with_finite_differences() {
         let (n, f) = (3, 17);
         let cpu = Cpu::new(2);
         let (gate_up, dh) = (noise(2 * n * f, 1), noise(n * f, 2));
         let mut gradient = gate_up.clone();
-        swiglu_backward(&cpu, f, &mut gradient, &dh);
+        let mut h = vec![0.0; n * f];
+        swiglu_backward_rows(cpu.isa, f, &mut gradient, &dh, &mut h);
         check("gate_up", &gate_up, &gradient, &dh, |x| {
             let mut h = vec![0.0; n * f];
             swiglu(&cpu, f, x, &mut h);

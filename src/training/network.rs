@@ -11,10 +11,10 @@ use crate::kernels::cross_entropy::{IGNORED, cross_entropy};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::embedding::{gather, scatter_add};
 use crate::kernels::fill::clear;
-use crate::kernels::gemm::{Matrix, PackedMatrix, Precision, Start, gemm, gemm_packed};
-use crate::kernels::norm::{rms_norm, rms_norm_backward};
-use crate::kernels::qk_norm_rope::{QkNorm, RopeTable, qk_norm_rope, qk_norm_rope_backward};
-use crate::kernels::swiglu::{swiglu, swiglu_backward};
+use crate::kernels::gemm::{Matrix, PackedMatrix, Precision, Start, gemm, gemm_packed, gemm_then};
+use crate::kernels::norm::{rms_norm, rms_norm_backward, rms_norm_rows};
+use crate::kernels::qk_norm_rope::{QkNorm, RopeTable, qk_norm_rope_backward, qk_norm_rope_rows};
+use crate::kernels::swiglu::{swiglu_backward_rows, swiglu_rows};
 use crate::kernels::{AlignedBuf, Cpu};
 use crate::model::{Config, Layer, Layout};
 use std::ops::Range;
@@ -238,25 +238,34 @@ impl Pass<'_> {
         let embedding = &self.weights[self.layout.embed.clone()];
         gather(self.cpu, embedding, self.batch.ids, &mut a.residual[0][..n * self.config.n_embd]); // (N, C)
         self.profile.lap(Part::Embedding);
+        let (residual, normed) = (&a.residual[0][..n * self.config.n_embd], &mut a.normed[..n * self.config.n_embd]);
+        rms_norm(self.cpu, residual, self.norm_before(0), self.config.norm_eps, normed);
+        self.profile.lap(Part::Norm);
         for l in 0..self.config.n_layer {
             self.attention_forward(l, a);
             self.ffn_forward(l, a);
         }
     }
 
-    /// middle = residual + attention(norm(residual)) · Wo^T
+    /// Weights of the norm that layer `l` begins with, or the head behind the last layer.
+    fn norm_before(&self, l: usize) -> &[f32] {
+        let layer = self.layout.layers.get(l);
+        &self.weights[layer.map_or(&self.layout.final_norm, |layer| &layer.attn_norm).clone()]
+    }
+
+    /// middle = residual + attention(normed) · Wo^T, and the norm of it
     fn attention_forward(&self, l: usize, a: &mut Activations) {
         let (n, cpu, layer, heads) = (self.n_rows(), self.cpu, &self.layout.layers[l], heads(self.config));
-        let (c, width) = (self.config.n_embd, heads.n_head * heads.head_dim);
+        let (c, width, eps) = (self.config.n_embd, heads.n_head * heads.head_dim, self.config.norm_eps);
         let residual = &a.residual[l][..n * c];
         let normed = &mut a.normed[..n * c];
         let (qkv, qk) = (&mut a.qkv[l][..n * heads.qkv_width()], &mut a.qk[l][..n * heads.qk_width()]);
         let attention = &mut a.attention[l][..n * width];
-        rms_norm(cpu, residual, &self.weights[layer.attn_norm.clone()], self.config.norm_eps, normed);
-        self.profile.lap(Part::Norm);
-        self.linear(normed, &layer.qkv, qkv, Start::Zero); // (N, (H+2KV)*D)
-        qk_norm_rope(cpu, heads, self.rope, (0, self.batch.n_positions), self.qk_norm(layer), qkv, qk);
-        self.profile.lap(Part::Rope);
+        let (isa, rope, norm, n_positions) = (cpu.isa, self.rope, Some(self.qk_norm(layer)), self.batch.n_positions);
+        self.linear_then(normed, &layer.qkv, qkv, Start::Zero, [&mut *qk], |first, qkv, [qk]| {
+            let position = |row| (first + row) % n_positions;
+            qk_norm_rope_rows(isa, heads, rope, position, norm, qkv, qk);
+        }); // (N, (H+2KV)*D)
         let log_sums = &mut a.log_sums[l][..n * heads.n_head];
         causal_attention(cpu, heads, self.batch.n_positions, qk, qkv, attention, log_sums); // (N, H*D)
         self.profile.lap(Part::Attention);
@@ -268,25 +277,31 @@ impl Pass<'_> {
             }
             None => &*attention,
         };
-        self.linear(attention, &layer.o, &mut a.middle[l][..n * c], Start::From(residual)); // (N, C)
+        let (middle, norm) = (&mut a.middle[l][..n * c], &self.weights[layer.ffn_norm.clone()]);
+        self.linear_then(attention, &layer.o, middle, Start::From(residual), [normed], |_, middle, [normed]| {
+            rms_norm_rows(isa, middle, norm, eps, normed);
+        }); // (N, C)
     }
 
-    /// next residual = middle + swiglu(norm(middle) · Wgu^T) · Wdown^T
+    /// next residual = middle + swiglu(normed · Wgu^T) · Wdown^T, and the norm of it that comes next
     fn ffn_forward(&self, l: usize, a: &mut Activations) {
         let (n, c, f, layer) = (self.n_rows(), self.config.n_embd, self.config.n_ffn, &self.layout.layers[l]);
+        let (isa, eps, norm) = (self.cpu.isa, self.config.norm_eps, self.norm_before(l + 1));
         let middle = &a.middle[l][..n * c];
         let (normed, hidden) = (&mut a.normed[..n * c], &mut a.hidden[..n * f]);
         let gate_up = &mut a.gate_up[l][..n * 2 * f];
-        rms_norm(self.cpu, middle, &self.weights[layer.ffn_norm.clone()], self.config.norm_eps, normed);
-        self.profile.lap(Part::Norm);
-        self.linear(normed, &layer.gate_up, gate_up, Start::Zero); // (N, 2F)
-        swiglu(self.cpu, f, gate_up, hidden); // (N, F)
-        self.profile.lap(Part::SwiGlu);
-        self.drop_hidden(l, hidden);
-        self.linear(hidden, &layer.down, &mut a.residual[l + 1][..n * c], Start::From(middle)); // (N, C)
+        let drop = self.drop_hidden(l);
+        self.linear_then(normed, &layer.gate_up, gate_up, Start::Zero, [&mut *hidden], |first, gate_up, [hidden]| {
+            swiglu_rows(isa, f, gate_up, hidden);
+            drop(first, hidden);
+        }); // (N, 2F), (N, F)
+        let residual = &mut a.residual[l + 1][..n * c];
+        self.linear_then(hidden, &layer.down, residual, Start::From(middle), [normed], |_, residual, [normed]| {
+            rms_norm_rows(isa, residual, norm, eps, normed);
+        }); // (N, C)
     }
 
-    /// Last norm, logits and cross-entropy, some rows at a time so that N x V logits are never held.
+    /// Logits of what the forward pass left normalised, and cross-entropy, some rows at a time so that N x V logits are never held.
     ///
     /// With `scale`, also the backward pass through all three: `d_residual` receives the gradient of `scale` times the
     /// sum of cross-entropies.
@@ -294,9 +309,7 @@ impl Pass<'_> {
         let (n, cpu, c, v) = (self.n_rows(), self.cpu, self.config.n_embd, self.config.vocab_size);
         let residual = &a.residual[self.config.n_layer][..n * c];
         let norm_weight = &self.weights[self.layout.final_norm.clone()];
-        let normed = &mut a.normed[..n * c];
-        rms_norm(cpu, residual, norm_weight, self.config.norm_eps, normed); // (N, C)
-        self.profile.lap(Part::Norm);
+        let normed = &a.normed[..n * c];
         let weight = Matrix::new(&self.weights[self.layout.head.clone()], v, c);
         self.head.pack(cpu, self.precision, weight.transposed());
         if scale.is_some() {
@@ -349,13 +362,14 @@ impl Pass<'_> {
         let (hidden, d_hidden) = (&mut a.hidden[..n * f], &mut a.d_hidden[..n * f]);
         let gate_up = &mut a.gate_up[l][..n * 2 * f];
         let norm_weight = &self.weights[layer.ffn_norm.clone()];
-        swiglu(cpu, f, gate_up, hidden); // made again: (N, F)
-        self.profile.lap(Part::SwiGlu);
-        self.drop_hidden(l, hidden);
-        self.linear_backward(hidden, &layer.down, d_residual, d_hidden);
-        self.drop_hidden(l, d_hidden);
-        swiglu_backward(cpu, f, gate_up, d_hidden); // gate_up holds its gradient from here on
-        self.profile.lap(Part::SwiGlu);
+        let (isa, drop) = (cpu.isa, self.drop_hidden(l));
+        let beside = [&mut *gate_up, &mut *hidden];
+        self.input_gradient(&layer.down, d_residual, d_hidden, beside, |first, d_hidden, [gate_up, hidden]| {
+            drop(first, d_hidden);
+            swiglu_backward_rows(isa, f, gate_up, d_hidden, hidden); // gate_up holds its gradient from here on
+            drop(first, hidden);
+        });
+        self.weight_gradient(hidden, &layer.down, d_residual);
         rms_norm(cpu, middle, norm_weight, self.config.norm_eps, normed); // made again: (N, C)
         self.profile.lap(Part::Norm);
         self.linear_backward(normed, &layer.gate_up, gate_up, d_normed);
@@ -399,10 +413,13 @@ impl Pass<'_> {
         self.dropout.map(|dropout| dropout.at(l as u64).at(place as u64))
     }
 
-    /// Drops elements of `x` (N, F), the input of `down` or its gradient.
-    fn drop_hidden(&self, l: usize, x: &mut [f32]) {
-        if let Some(dropout) = self.dropout_at(l, Dropped::Hidden) {
-            dropout.apply(self.cpu, x);
+    /// What drops elements of rows of the input of `down` (N, F) or its gradient, given the first row's number.
+    fn drop_hidden(&self, l: usize) -> impl Fn(usize, &mut [f32]) + Sync + use<> {
+        let (dropout, isa, f) = (self.dropout_at(l, Dropped::Hidden), self.cpu.isa, self.config.n_ffn);
+        move |first, x| {
+            if let Some(dropout) = dropout {
+                dropout.apply_to_part(isa, first * f, x);
+            }
         }
     }
 
@@ -425,22 +442,51 @@ impl Pass<'_> {
         self.profile.lap(Part::Rope);
     }
 
-    /// y (N, out) = start + x (N, in) · W^T.
-    fn linear(&self, x: &[f32], weight: &Range<usize>, y: &mut [f32], start: Start) {
+    /// y (N, out) = start + x (N, in) · W^T, and what comes `then`: see [`gemm_then`].
+    fn linear_then<const N: usize>(
+        &self,
+        x: &[f32],
+        weight: &Range<usize>,
+        y: &mut [f32],
+        start: Start,
+        beside: [&mut [f32]; N],
+        then: impl Fn(usize, &mut [f32], [&mut [f32]; N]) + Sync,
+    ) {
         let n = self.n_rows();
         let (n_in, n_out) = (x.len() / n, y.len() / n);
         let weight = Matrix::new(&self.weights[weight.clone()], n_out, n_in).transposed();
-        gemm(self.cpu, self.precision, Matrix::new(x, n, n_in), weight, y, start);
+        gemm_then(self.cpu, self.precision, Matrix::new(x, n, n_in), weight, y, start, beside, then);
         self.profile.lap(Part::Matmul);
     }
 
     /// dW += dy^T · x and dx = dy · W.
     fn linear_backward(&mut self, x: &[f32], weight: &Range<usize>, dy: &[f32], dx: &mut [f32]) {
+        self.weight_gradient(x, weight, dy);
+        self.input_gradient(weight, dy, dx, [], |_, _, _| ());
+    }
+
+    /// dW (out, in) += dy^T · x.
+    fn weight_gradient(&mut self, x: &[f32], weight: &Range<usize>, dy: &[f32]) {
         let n = self.n_rows();
-        let (n_in, n_out) = (x.len() / n, dy.len() / n);
-        let (x, dy) = (Matrix::new(x, n, n_in), Matrix::new(dy, n, n_out));
-        gemm(self.cpu, self.precision, dy.transposed(), x, &mut self.gradients[weight.clone()], Start::Accumulate); // (out, in)
-        gemm(self.cpu, self.precision, dy, Matrix::new(&self.weights[weight.clone()], n_out, n_in), dx, Start::Zero); // (N, in)
+        let (x, dy) = (Matrix::new(x, n, x.len() / n), Matrix::new(dy, n, dy.len() / n));
+        let d_weight = &mut self.gradients[weight.clone()];
+        gemm(self.cpu, self.precision, dy.transposed(), x, d_weight, Start::Accumulate);
+        self.profile.lap(Part::Matmul);
+    }
+
+    /// dx (N, in) = dy (N, out) · W, and what comes `then`: see [`gemm_then`].
+    fn input_gradient<const N: usize>(
+        &self,
+        weight: &Range<usize>,
+        dy: &[f32],
+        dx: &mut [f32],
+        beside: [&mut [f32]; N],
+        then: impl Fn(usize, &mut [f32], [&mut [f32]; N]) + Sync,
+    ) {
+        let n = self.n_rows();
+        let (n_in, n_out) = (dx.len() / n, dy.len() / n);
+        let weight = Matrix::new(&self.weights[weight.clone()], n_out, n_in);
+        gemm_then(self.cpu, self.precision, Matrix::new(dy, n, n_out), weight, dx, Start::Zero, beside, then);
         self.profile.lap(Part::Matmul);
     }
 }

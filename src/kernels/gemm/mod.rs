@@ -211,6 +211,48 @@ impl PackedMatrix {
 
 /// C (M, N) = `start` + A (M, K) · B (K, N) in `precision`, which must be available; C is row-major without gaps.
 pub fn gemm(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32], start: Start) {
+    product(cpu, precision, a, b, c, start, None);
+}
+
+/// As [`gemm`], and what comes `then`, while the rows are in the cache of the thread that made them.
+///
+/// `then` is called for blocks of rows that together are all: with the number of the first, the rows of C, and those of
+/// the row-major matrices `beside` it, which have as many. It must do with a row what it would do with it alone.
+pub fn gemm_then<const N: usize>(
+    cpu: &Cpu,
+    precision: Precision,
+    a: Matrix,
+    b: Matrix,
+    c: &mut [f32],
+    start: Start,
+    beside: [&mut [f32]; N],
+    then: impl Fn(usize, &mut [f32], [&mut [f32]; N]) + Sync,
+) {
+    let (n_rows, n_cols) = (a.n_rows.max(1), b.n_cols);
+    let beside = beside.map(|matrix| {
+        assert!(matrix.len().is_multiple_of(n_rows), "{} elements in {n_rows} rows", matrix.len());
+        (matrix.len() / n_rows, SharedSlice::new(matrix))
+    });
+    product(
+        cpu,
+        precision,
+        a,
+        b,
+        c,
+        start,
+        Some(&|rows, c| {
+            let of = |width: usize| rows.start * width..rows.end * width;
+            // SAFETY: each row is finished once, by one thread, and nobody else has it meanwhile.
+            let (c, beside) = unsafe { (c.range(of(n_cols)), beside.map(|(width, matrix)| matrix.range(of(width)))) };
+            then(rows.start, c, beside);
+        }),
+    );
+}
+
+/// What is done with rows of C once they are finished.
+type Then<'a> = dyn Fn(Range<usize>, &SharedSlice<f32>) + Sync + 'a;
+
+fn product(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32], start: Start, then: Option<&Then>) {
     assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
     check_available(cpu, precision);
     let n_padded = b.n_cols.next_multiple_of(PANEL);
@@ -218,7 +260,8 @@ pub fn gemm(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32]
     let panels = panels.at_least(pack::stored_steps(precision, b.n_rows.min(precision.block_k())) * n_padded);
     for_each_block(precision, b.n_rows, |k, depth, _| {
         pack::pack_block(cpu, precision, b, k, depth, panels);
-        multiply_block(cpu, precision, a, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start);
+        let then = if k + depth == b.n_rows { then } else { None };
+        multiply_block(cpu, precision, a, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start, then);
     });
 }
 
@@ -228,7 +271,7 @@ pub fn gemm_packed(cpu: &Cpu, a: Matrix, b: &PackedMatrix, c: &mut [f32], start:
     let n_padded = b.n_cols.next_multiple_of(PANEL);
     for_each_block(b.precision, b.n_rows, |k, depth, steps| {
         let panels = &b.panels[steps.start * n_padded..steps.end * n_padded];
-        multiply_block(cpu, b.precision, a, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start);
+        multiply_block(cpu, b.precision, a, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start, None);
     });
 }
 
@@ -281,8 +324,16 @@ enum Part {
 /// Rows of tiles that a task takes at most: 112 x 512 words of A, 224 KB, stay in the L2 cache while panels pass by.
 const MAX_TILES: usize = 8;
 
-/// C += A[.., k..k + depth] · the packed block, where the first block starts from `start`.
-fn multiply_block(cpu: &Cpu, precision: Precision, a: Matrix, b: PackedBlock, c: &mut [f32], start: Start) {
+/// C += A[.., k..k + depth] · the packed block, where the first block starts from `start`; and what comes `then`.
+fn multiply_block(
+    cpu: &Cpu,
+    precision: Precision,
+    a: Matrix,
+    b: PackedBlock,
+    c: &mut [f32],
+    start: Start,
+    then: Option<&Then>,
+) {
     check_shapes(a, b.n_cols, c, start);
     let (isa, n_rows, tile_rows) = (cpu.isa, a.n_rows, tile_rows(cpu.isa));
     // Fewer rows than the most where that would leave a thread without work. Where rows are few (decode), columns are
@@ -298,8 +349,14 @@ fn multiply_block(cpu: &Cpu, precision: Precision, a: Matrix, b: PackedBlock, c:
         let rows = task / n_groups * block_rows..(task / n_groups * block_rows + block_rows).min(n_rows);
         let group = task % n_groups * group_panels..((task % n_groups + 1) * group_panels).min(n_panels);
         // SAFETY: no two tasks have the same rows and panels.
-        unsafe { multiply_rows((isa, precision), a, b, rows, group, &c, start, Part::Whole) };
+        unsafe { multiply_rows((isa, precision), a, b, rows.clone(), group, &c, start, Part::Whole) };
+        if let (1, Some(then)) = (n_groups, then) {
+            then(rows, &c);
+        }
     });
+    if let (2.., Some(then)) = (n_groups, then) {
+        cpu.pool.for_pieces(n_rows, tile_rows, |_, rows| then(rows, &c));
+    }
 }
 
 fn check_shapes(a: Matrix, n_cols: usize, c: &[f32], start: Start) {
