@@ -3,7 +3,7 @@
 //! `cargo bench --bench kernels`; as a test (`cargo test --bench kernels`) each runs once.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use siskin::kernels::attention::causal_attention;
+use siskin::kernels::attention::{Sequences, causal_attention};
 use siskin::kernels::ceiling;
 use siskin::kernels::gemm::{Matrix, Precision, Start, gemm};
 use siskin::kernels::muon::{MatrixPlace, Muon, muon};
@@ -58,7 +58,9 @@ fn attention(c: &mut Criterion) {
     let (mut out, mut log_sums) = (vec![0.0; n_rows * 192], vec![0.0; n_rows * 6]);
     let cpu = Cpu::new(1);
     c.bench_function("causal attention", |b| {
-        b.iter(|| causal_attention(&cpu, heads, n_positions, &qk, &qkv, black_box(&mut out), &mut log_sums));
+        b.iter(|| {
+            causal_attention(&cpu, heads, Sequences::whole(n_positions), &qk, &qkv, black_box(&mut out), &mut log_sums)
+        });
     });
 }
 

@@ -16,7 +16,7 @@ fn training(c: &mut Criterion) {
     let mut group = c.benchmark_group("training");
     group.sample_size(10).throughput(Throughput::Elements(ids.len() as u64));
     group.bench_function("forward and backward", |b| {
-        b.iter(|| network.loss_and_gradients(&cpu, Batch { ids: &ids, targets: &ids, n_positions: 64 }));
+        b.iter(|| network.loss_and_gradients(&cpu, Batch::of(&ids, &ids, 64)));
     });
     group.finish();
 }

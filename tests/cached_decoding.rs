@@ -34,7 +34,7 @@ fn prefill_in_chunks_and_decode_have_the_bits_of_the_uncached_forward_pass() {
     let ids: Vec<u32> = (0..N_TOKENS as u32).map(|i| i * i * 31 % 500).collect();
     let targets: Vec<u32> = ids.iter().map(|id| (id + 7) % 500).collect();
     let mut network = Network::new(&config, &weights, N_TOKENS);
-    let batch = Batch { ids: &ids, targets: &targets, n_positions: N_TOKENS };
+    let batch = Batch::of(&ids, &targets, N_TOKENS);
     let uncached = network.nats(&Cpu::new(1), batch).to_vec();
     for chunk in [1, 7, 33, N_TOKENS] {
         let wanted: Vec<f32> =

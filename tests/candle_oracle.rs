@@ -145,7 +145,7 @@ fn loss_and_all_gradients_agree_with_candle() {
         let wanted_loss = oracle.loss(&ids, &targets).unwrap();
         let wanted = wanted_loss.backward().unwrap();
         let mut network = Network::new(&config, &weights, ids.len());
-        let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+        let batch = Batch::of(&ids, &targets, config.block_size);
         let loss = network.loss_and_gradients(&Cpu::new(2), batch);
         let wanted_loss = wanted_loss.to_scalar::<f32>().unwrap();
         assert!((loss as f32 - wanted_loss).abs() < TOLERANCE * wanted_loss, "loss {loss}, candle {wanted_loss}");

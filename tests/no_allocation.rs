@@ -44,7 +44,7 @@ fn a_step_after_the_first_allocates_nothing() {
     for (step, count) in counts.iter_mut().enumerate() {
         let before = N_ALLOCATIONS.load(Ordering::Relaxed);
         network.gradients.fill(0.0);
-        network.loss_and_gradients(&cpu, Batch { ids: &ids, targets: &ids, n_positions: 32 });
+        network.loss_and_gradients(&cpu, Batch::of(&ids, &ids, 32));
         let norm = optimizer.grad_norm(&cpu, &network.gradients, 1);
         let (weights, gradients) = network.parts();
         optimizer.step(&cpu, weights, gradients, (step as u64 + 1, 1e-3), (norm, 1));

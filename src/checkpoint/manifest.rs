@@ -29,6 +29,9 @@ pub struct Manifest {
     /// How the planner came to shape and settings: what it weighed, and what it expected. None for repeated runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub choice: Option<Value>,
+    /// The model that a fine-tuning began with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseModel>,
     /// The seed of weights, batches and samples.
     pub seed: u64,
     /// The processor's name.
@@ -58,6 +61,16 @@ pub struct Manifest {
     pub trained_on_messages: bool,
     /// Whether the run came to its end, as opposed to being interrupted.
     pub finished: bool,
+}
+
+/// The model that a fine-tuning began with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BaseModel {
+    /// Its directory.
+    pub path: String,
+    /// BLAKE3 of its weights as `f32` in the order of the layout, in hexadecimal.
+    pub weights_hash: String,
 }
 
 /// Words that a model's texts have in common with its training text, in runs of several.
@@ -95,6 +108,7 @@ impl Default for Manifest {
             n_params: 0,
             settings: Value::Null,
             choice: None,
+            base: None,
             seed: 0,
             cpu: String::new(),
             instruction_set: String::new(),

@@ -21,7 +21,7 @@ mod weights;
 pub use atomic::write_atomic;
 pub use gguf::{Contents, GgufModel, StoredTensor, Written};
 pub use import::Imported;
-pub use manifest::{Manifest, Verbatim};
+pub use manifest::{BaseModel, Manifest, Verbatim};
 pub use model_dir::{ModelDir, QUANTIZED};
 pub use names::{RUNS, new_run_dir, resolve, resolve_resume};
 pub use remote::{Fetched, pull};

@@ -10,6 +10,7 @@ mod display;
 mod eval;
 mod eval_words;
 mod export;
+mod finetune;
 mod import;
 mod info;
 mod interrupt;
@@ -62,6 +63,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Train(Box<train::TrainArgs>),
+    Finetune(Box<finetune::FinetuneArgs>),
     Chat(chat::ChatArgs),
     Complete(complete::CompleteArgs),
     Info(info::InfoArgs),
@@ -79,6 +81,7 @@ enum Command {
 pub fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Train(args) => train::run(*args),
+        Command::Finetune(args) => finetune::run(*args),
         Command::Chat(args) => chat::run(args),
         Command::Complete(args) => complete::run(args),
         Command::Info(args) => info::run(args),

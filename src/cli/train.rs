@@ -100,10 +100,14 @@ pub(super) fn run(args: TrainArgs) -> Result<Exit> {
         (None, Some(name)) => repeat(name, &args, show)?,
         (None, None) => begin(&args, began, show)?,
     };
+    go(run, began, n_threads(args.threads), show)
+}
+
+/// Trains a run that is ready, with all the words that go with it.
+pub(super) fn go(run: Run, began: Instant, n_threads: usize, show: display::Show) -> Result<Exit> {
     // Only now: until here nothing is lost when Ctrl-C simply ends the process.
     let stop = ctrl_c_flag()?;
     let (dir, name) = (run.dir.path.clone(), run.dir.typed_name());
-    let n_threads = n_threads(args.threads);
     let mut sample = sampler(run.manifest.config.clone(), run.tokenizer().clone(), run.manifest.seed, n_threads);
     let mut observer = display::observer(show);
     let report = run.train(began, n_threads, &mut *observer, &stop, &mut sample)?;
@@ -181,7 +185,7 @@ fn begin(args: &TrainArgs, began: Instant, show: display::Show) -> Result<Run> {
         n_train_tokens: text.train.len(),
     };
     let token_bytes = text_bytes(&tokenizer, tokenizer.vocab_size());
-    let here = Text { train: &text.train, valid: &text.valid, token_bytes: &token_bytes };
+    let here = Text { train: &text.train, valid: &text.valid, token_bytes: &token_bytes, turns: None };
     let spent_s = began.elapsed().as_secs_f64();
     let (plan, choice) = planner::choose(&wishes, facts, spent_s, &mut Here { cpu: &cpu, text: here })?;
     let path = match &args.out {
@@ -189,5 +193,5 @@ fn begin(args: &TrainArgs, began: Instant, show: display::Show) -> Result<Run> {
         None => checkpoint::new_run_dir(Path::new(RUNS), &corpus.name())?,
     };
     display::say(show, &introduce(&plan, &choice, &baselines, &path));
-    Run::begin(&path, Start { plan, choice, baselines }, report, tokenizer, text)
+    Run::begin(&path, Start { plan, choice, baselines, base: None }, report, tokenizer, text)
 }

@@ -9,6 +9,8 @@
 //!    again, with the tails of long documents parted where `cut` found a line end;
 //! 5. `prepare` turns the text into token shards in a cache ([`prepare`]).
 //!
+//! `loader` gives windows of the shards to training, and `conversations` those of which only some tokens are learned.
+//!
 //! `judged` goes a shorter way, for text that is only to be judged: 1 and 2, then ids in memory.
 //!
 //! Memory is bounded by the largest line of JSON (16 MB) plus about 100 bytes a document; the text itself is never held.
@@ -29,6 +31,7 @@ mod report;
 mod scan;
 mod split;
 
+pub mod conversations;
 pub mod loader;
 pub use corpus::Corpus;
 pub use document::{Body, Piece};

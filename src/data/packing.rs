@@ -113,7 +113,7 @@ fn packed(start: usize, len: usize) -> u64 {
 }
 
 /// Calls `each` with the places of all documents, in order. The text's last token is in none: it has no target.
-fn documents(source: &dyn TokenSource, each: &mut dyn FnMut(Range<usize>)) {
+pub(super) fn documents(source: &dyn TokenSource, each: &mut dyn FnMut(Range<usize>)) {
     let n = source.n_tokens() - 1;
     let mut chunk = vec![0; CHUNK.min(n)];
     let (mut mark, mut begun) = (None, 0);

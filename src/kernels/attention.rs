@@ -96,14 +96,15 @@ fn store_by_columns(panels: &mut [f32], capacity: usize, position: usize, row: &
 
 /// Attention of consecutive query rows of one head over the keys and values stored so far.
 ///
-/// Row r of `q` (rows `q_stride` apart) is at position `first_position + r` and sees positions `0..=` its own. Writes D
-/// columns of `out` (rows `out_stride` apart) and, for training, the logarithm of each row's sum of exponentials.
+/// Row r of `q` (rows `q_stride` apart) is at position `first_position + r` and sees positions from `first_seen(r)` up to
+/// its own. Writes D columns of `out` (rows `out_stride` apart) and, for training, the logarithm of each row's sum of exponentials.
 pub fn attend_rows(
     isa: Isa,
     kv: &KvPanels,
     (q, q_stride): (&[f32], usize),
     first_position: usize,
     n_rows: usize,
+    first_seen: impl Fn(usize) -> usize,
     scores: &mut AlignedBuf,
     (out, out_stride): (&mut [f32], usize),
     mut log_sums: Option<&mut [f32]>,
@@ -117,7 +118,8 @@ pub fn attend_rows(
         let scores = scores.at_least(rows * stride);
         small_gemm(isa, (rows, n_keys, d), &q[row * q_stride..], (q_stride, 1), kv.keys(), scores, stride, false);
         for (r, scores) in scores.chunks_exact_mut(stride).enumerate() {
-            let log_sum = softmax_row(isa, &mut scores[..n_keys], first_position + row + r + 1, scale);
+            let seen = first_seen(row + r)..first_position + row + r + 1;
+            let log_sum = softmax_row(isa, &mut scores[..n_keys], seen, scale);
             if let Some(log_sums) = log_sums.as_deref_mut() {
                 log_sums[row + r] = log_sum;
             }
@@ -146,17 +148,24 @@ pub fn cached_attention(
             let out = unsafe { out.range(head * d..(n_rows - 1) * width + (head + 1) * d) };
             let cache = &caches[head / (heads.n_head / heads.n_kv_head)];
             let q = (&qk[head * d..], heads.qk_width());
-            attend_rows(isa, cache, q, first_position, n_rows, &mut scratch.scores, (out, width), None);
+            attend_rows(isa, cache, q, first_position, n_rows, |_| 0, &mut scratch.scores, (out, width), None);
         });
     });
 }
 
+/// The `seen` part of a row; the rest becomes zero.
+#[inline(always)]
+fn only(seen: Range<usize>, row: &mut [f32]) -> &mut [f32] {
+    row[..seen.start].fill(0.0);
+    row[seen.end..].fill(0.0);
+    &mut row[seen]
+}
+
 for_each_isa! {
-    /// Turns the first `n` scores into probabilities and the rest into zeros; returns the logarithm of the sum of
+    /// Turns the scores of `seen` keys into probabilities and the rest into zeros; returns the logarithm of the sum of
     /// exponentials of the scaled scores.
-    fn softmax_row(scores: &mut [f32], n: usize, scale: f32) -> f32 {
-        let (seen, hidden) = scores.split_at_mut(n);
-        hidden.fill(0.0);
+    fn softmax_row(scores: &mut [f32], seen: Range<usize>, scale: f32) -> f32 {
+        let seen = only(seen, scores);
         let max = max(seen) * scale;
         for s in seen.iter_mut() {
             *s = exp(*s * scale - max);
@@ -196,20 +205,46 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Attention of whole sequences of `n_positions` rows each, from position 0.
+/// How rows (N) are divided into sequences, which do not see each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Sequences<'a> {
+    /// Rows of each (T), at positions from 0.
+    pub n_positions: usize,
+    /// Where several texts stand in a sequence and a row is to see its own only: for each row, the position of its text's
+    /// first (N). That a text then does not begin at position 0 makes no difference, since rotary positions are relative.
+    pub starts: Option<&'a [u32]>,
+}
+
+impl<'a> Sequences<'a> {
+    /// Each is one text.
+    pub fn whole(n_positions: usize) -> Sequences<'a> {
+        Sequences { n_positions, starts: None }
+    }
+
+    /// Those of some rows, which begin and end where sequences do.
+    pub fn of_rows(self, rows: Range<usize>) -> Sequences<'a> {
+        Sequences { starts: self.starts.map(|starts| &starts[rows]), ..self }
+    }
+
+    fn first_seen(self, row: usize) -> usize {
+        self.starts.map_or(0, |starts| starts[row] as usize)
+    }
+}
+
+/// Attention of whole sequences.
 ///
 /// `qk` is (N, (H+KV)*D) with queries and keys normalised and turned, `qkv` (N, (H+2KV)*D) of which the values are read,
 /// `out` (N, H*D), `log_sums` (N, H) in the order sequence, head, position.
 pub fn causal_attention(
     cpu: &Cpu,
     heads: Heads,
-    n_positions: usize,
+    sequences: Sequences,
     qk: &[f32],
     qkv: &[f32],
     out: &mut [f32],
     log_sums: &mut [f32],
 ) {
-    let n_rows = qk.len() / heads.qk_width();
+    let (n_rows, n_positions) = (qk.len() / heads.qk_width(), sequences.n_positions);
     assert_eq!((out.len(), log_sums.len()), (n_rows * heads.n_head * heads.head_dim, n_rows * heads.n_head));
     let (out, log_sums, isa) = (SharedSlice::new(out), SharedSlice::new(log_sums), cpu.isa);
     for_each_kv_head(cpu, heads, n_rows / n_positions, |sequence, kv_head, scratch| {
@@ -231,6 +266,7 @@ pub fn causal_attention(
                 (q, heads.qk_width()),
                 0,
                 n_positions,
+                |row| sequences.first_seen(rows.start + row),
                 &mut scratch.scores,
                 (out, out_width),
                 Some(log_sums),
@@ -244,7 +280,7 @@ pub fn causal_attention(
 pub fn causal_attention_backward(
     cpu: &Cpu,
     heads: Heads,
-    n_positions: usize,
+    sequences: Sequences,
     qk: &[f32],
     qkv: &[f32],
     out: &[f32],
@@ -253,7 +289,7 @@ pub fn causal_attention_backward(
     d_qk: &mut [f32],
     d_qkv: &mut [f32],
 ) {
-    let n_rows = qk.len() / heads.qk_width();
+    let (n_rows, n_positions) = (qk.len() / heads.qk_width(), sequences.n_positions);
     assert_eq!((d_qk.len(), d_qkv.len(), d_out.len()), (qk.len(), qkv.len(), out.len()), "gradients of {n_rows} rows");
     let (d_qk, d_qkv, isa) = (SharedSlice::new(d_qk), SharedSlice::new(d_qkv), cpu.isa);
     for_each_kv_head(cpu, heads, n_rows / n_positions, |sequence, kv_head, scratch| {
@@ -265,7 +301,7 @@ pub fn causal_attention_backward(
         for head in place.query_heads() {
             let sums = (sequence * heads.n_head + head) * n_positions;
             let log_sums = &log_sums[sums..sums + n_positions];
-            place.head_backward(isa, head, qk, out, log_sums, d_out, d_qk, scratch);
+            place.head_backward(isa, head, sequences, qk, out, log_sums, d_out, d_qk, scratch);
         }
         for (t, row) in place.rows.clone().enumerate() {
             let key = row * heads.qk_width() + (heads.n_head + kv_head) * d;
@@ -340,6 +376,7 @@ impl Place {
         &self,
         isa: Isa,
         head: usize,
+        sequences: Sequences,
         qk: &[f32],
         out: &[f32],
         log_sums: &[f32],
@@ -372,7 +409,8 @@ impl Place {
                 let t = row + r;
                 let (o, d_o) = (&out[t * out_width..][..d], &d_out[t * out_width..][..d]);
                 let range = r * stride..r * stride + n_keys;
-                score_gradient_row(isa, &mut p[range.clone()], &mut ds[range], t + 1, log_sums[t], o, d_o);
+                let seen = sequences.first_seen(self.rows.start + t)..t + 1;
+                score_gradient_row(isa, &mut p[range.clone()], &mut ds[range], seen, log_sums[t], o, d_o);
             }
             let block = |panels: &'_ [f32]| -> Range<usize> { row * PANEL..panels.len() };
             let d_outs = Panels { data: &d_outs[block(d_outs)], panel_stride: n * PANEL };
@@ -389,15 +427,20 @@ impl Place {
 }
 
 for_each_isa! {
-    /// Scores to probabilities and, in `ds`, dP to dS; keys from `n` on are hidden and get zero in both.
-    fn score_gradient_row(p: &mut [f32], ds: &mut [f32], n: usize, log_sum: f32, out: &[f32], d_out: &[f32]) {
+    /// Scores to probabilities and, in `ds`, dP to dS; keys outside of `seen` are hidden and get zero in both.
+    fn score_gradient_row(
+        p: &mut [f32],
+        ds: &mut [f32],
+        seen: Range<usize>,
+        log_sum: f32,
+        out: &[f32],
+        d_out: &[f32],
+    ) {
         let scale = 1.0 / (out.len() as f32).sqrt();
         let delta = sum([out, d_out], |[o, d]| o * d);
+        let (p, ds) = (only(seen.clone(), p), only(seen, ds));
         let ds = &mut ds[..p.len()];
-        p[n..].fill(0.0);
-        ds[n..].fill(0.0);
-        let (p, ds) = (&mut p[..n], &mut ds[..n]);
-        for i in 0..n {
+        for i in 0..p.len() {
             p[i] = exp(p[i] * scale - log_sum);
             ds[i] = p[i] * (ds[i] - delta) * scale;
         }
@@ -426,12 +469,29 @@ mod tests {
             (noise(n_rows * self.heads.qk_width(), 1), noise(n_rows * self.heads.qkv_width(), 2))
         }
 
+        fn sequences(&self) -> Sequences<'static> {
+            Sequences::whole(self.n_positions)
+        }
+
         fn forward(&self, cpu: &Cpu, qk: &[f32], qkv: &[f32]) -> (Vec<f32>, Vec<f32>) {
+            self.forward_of(cpu, self.sequences(), qk, qkv)
+        }
+
+        fn forward_of(&self, cpu: &Cpu, sequences: Sequences, qk: &[f32], qkv: &[f32]) -> (Vec<f32>, Vec<f32>) {
             let n_rows = self.n_sequences * self.n_positions;
             let mut out = vec![0.0; n_rows * self.heads.n_head * self.heads.head_dim];
             let mut log_sums = vec![0.0; n_rows * self.heads.n_head];
-            causal_attention(cpu, self.heads, self.n_positions, qk, qkv, &mut out, &mut log_sums);
+            causal_attention(cpu, self.heads, sequences, qk, qkv, &mut out, &mut log_sums);
             (out, log_sums)
+        }
+
+        /// Gradients of qk and qkv.
+        fn backward(&self, cpu: &Cpu, sequences: Sequences, qk: &[f32], qkv: &[f32], d_out: &[f32]) -> [Vec<f32>; 2] {
+            let (out, log_sums) = self.forward_of(cpu, sequences, qk, qkv);
+            let (mut d_qk, mut d_qkv) = (vec![9.0; qk.len()], vec![0.0; qkv.len()]);
+            let into = (&mut d_qk, &mut d_qkv);
+            causal_attention_backward(cpu, self.heads, sequences, qk, qkv, &out, &log_sums, d_out, into.0, into.1);
+            [d_qk, d_qkv]
         }
     }
 
@@ -475,23 +535,44 @@ mod tests {
         let case = Case::new(4, 2, 6, 2, 40);
         let cpu = Cpu::new(2);
         let (qk, qkv) = case.inputs();
-        let (out, log_sums) = case.forward(&cpu, &qk, &qkv);
-        let d_out = noise(out.len(), 3);
-        let (mut d_qk, mut d_qkv) = (vec![9.0; qk.len()], vec![0.0; qkv.len()]);
-        causal_attention_backward(
-            &cpu,
-            case.heads,
-            case.n_positions,
-            &qk,
-            &qkv,
-            &out,
-            &log_sums,
-            &d_out,
-            &mut d_qk,
-            &mut d_qkv,
-        );
+        let d_out = noise(case.forward(&cpu, &qk, &qkv).0.len(), 3);
+        let [d_qk, d_qkv] = case.backward(&cpu, case.sequences(), &qk, &qkv, &d_out);
         check("qk", &qk, &d_qk, &d_out, |qk| case.forward(&cpu, qk, &qkv).0);
         check("qkv", &qkv, &d_qkv, &d_out, |qkv| case.forward(&cpu, &qk, qkv).0);
+    }
+
+    #[test]
+    fn texts_in_one_sequence_do_not_see_each_other_forward_or_backward() {
+        let lengths = [3, 40, 1, 26];
+        let case = Case::new(4, 2, 6, 2, lengths.iter().sum());
+        let (heads, n) = (case.heads, case.n_positions);
+        let firsts: Vec<usize> = lengths.iter().scan(0, |end, len| Some(std::mem::replace(end, *end + len))).collect();
+        let of_one: Vec<u32> = firsts.iter().zip(lengths).flat_map(|(&first, len)| vec![first as u32; len]).collect();
+        let starts = [of_one.clone(), of_one].concat();
+        let together = Sequences { n_positions: n, starts: Some(&starts) };
+        let (qk, qkv) = case.inputs();
+        for isa in Isa::all() {
+            let cpu = Cpu::with_isa(2, isa);
+            let (out, _) = case.forward_of(&cpu, together, &qk, &qkv);
+            let d_out = noise(out.len(), 3);
+            let [d_qk, d_qkv] = case.backward(&cpu, together, &qk, &qkv, &d_out);
+            for (sequence, (&first, len)) in (0..2).flat_map(|s| firsts.iter().zip(lengths).map(move |text| (s, text)))
+            {
+                let part = |x: &[f32]| {
+                    let width = x.len() / (2 * n);
+                    x[(sequence * n + first) * width..(sequence * n + first + len) * width].to_vec()
+                };
+                let alone = Case { heads, n_sequences: 1, n_positions: len };
+                let (wanted, _) = alone.forward(&cpu, &part(&qk), &part(&qkv));
+                let wanted_gradients = alone.backward(&cpu, alone.sequences(), &part(&qk), &part(&qkv), &part(&d_out));
+                let found = [part(&out), part(&d_qk), part(&d_qkv)];
+                for (found, wanted) in
+                    found.iter().flatten().zip([&[wanted], &wanted_gradients[..]].concat().iter().flatten())
+                {
+                    assert!((found - wanted).abs() < 1e-4, "{}: {found} is not {wanted}", isa.name());
+                }
+            }
+        }
     }
 
     #[test]
@@ -505,7 +586,17 @@ mod tests {
             for t in 0..90 {
                 cache.store(t, &qk[t * 80 + 40..][..40], &qkv[t * 120 + 80..][..40]);
                 let mut out = vec![0.0; 40];
-                attend_rows(isa, &cache, (&qk[t * 80..], 80), t, 1, &mut AlignedBuf::default(), (&mut out, 40), None);
+                attend_rows(
+                    isa,
+                    &cache,
+                    (&qk[t * 80..], 80),
+                    t,
+                    1,
+                    |_| 0,
+                    &mut AlignedBuf::default(),
+                    (&mut out, 40),
+                    None,
+                );
                 assert_eq!(out, whole[t * 40..(t + 1) * 40], "{} row {t}", isa.name());
             }
         }

@@ -80,7 +80,7 @@ pub fn time_steps(
     let ids: Vec<u32> = (0..2 * n_rows).map(|_| random.below(config.vocab_size as u64) as u32).collect();
     let mut network = Network::new(config, &initial_weights(config, 0), n_rows).with_precision(precision);
     let mut optimizer = Optimizer::new(optimizer, network.layout()).with_precision(precision);
-    let batch_ids = Batch { ids: &ids[..n_rows], targets: &ids[n_rows..], n_positions: config.block_size };
+    let batch_ids = Batch::of(&ids[..n_rows], &ids[n_rows..], config.block_size);
     let mut times = Vec::with_capacity(n_steps);
     for step in 0..N_WARMUP + n_steps.max(1) {
         if step == N_WARMUP {

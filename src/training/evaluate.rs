@@ -5,8 +5,10 @@
 //! trainer, or by document, for a person who wants to know how much the figure would change with other documents.
 
 use super::network::{Batch, Network};
+use crate::data::conversations::{self, Turns, pack};
 use crate::data::loader::TokenSource;
 use crate::kernels::Cpu;
+use crate::kernels::attention::Sequences;
 use crate::kernels::cross_entropy::IGNORED;
 
 /// What an evaluation found.
@@ -69,20 +71,51 @@ pub enum Over {
 }
 
 /// Evaluates `network` on `source`, at most `max_windows` windows spread evenly over it, in batches that fill
-/// `max_rows` rows. `token_bytes` gives the bytes of text of each token id. `None` where there is nothing to predict.
+/// `max_rows` rows. Where `turns` are given, only what the assistant says in them is judged. `token_bytes` gives the bytes
+/// of text of each token id. `None` where there is nothing to predict.
 pub fn evaluate(
     network: &mut Network,
     cpu: &Cpu,
-    source: &dyn TokenSource,
+    (source, turns): (&dyn TokenSource, Option<&Turns>),
     token_bytes: &[u32],
     max_windows: usize,
     max_rows: usize,
 ) -> Option<Evaluation> {
     let mut windows = Vec::new();
-    predict(network, cpu, source, max_windows, max_rows, &mut |_, nats, targets| {
-        windows.push(weigh(nats, targets, token_bytes));
-    });
+    let mut each = |nats: &[f32], targets: &[u32]| windows.push(weigh(nats, targets, token_bytes));
+    match turns {
+        None => predict(network, cpu, source, max_windows, max_rows, &mut |_, nats, targets| each(nats, targets)),
+        Some(turns) => predict_answers(network, cpu, (source, turns), max_windows, max_rows, &mut each),
+    }
     summarise(&windows)
+}
+
+/// Hands cross-entropies and targets of windows of conversations to `each`, in order.
+fn predict_answers(
+    network: &mut Network,
+    cpu: &Cpu,
+    (source, turns): (&dyn TokenSource, &Turns),
+    max_windows: usize,
+    max_rows: usize,
+    each: &mut dyn FnMut(&[f32], &[u32]),
+) {
+    let t = network.config().block_size;
+    let windows = if source.n_tokens() > 1 { pack(source, t, None) } else { Vec::new() };
+    let n_taken = windows.len().min(max_windows);
+    let taken: Vec<usize> = (0..n_taken).map(|i| i * windows.len() / n_taken).collect();
+    let n_rows = (max_rows / t).max(1) * t;
+    let (mut ids, mut targets, mut starts) = (vec![0u32; n_rows], vec![0u32; n_rows], vec![0u32; n_rows]);
+    for batch in taken.chunks(n_rows / t) {
+        for (i, &window) in batch.iter().enumerate() {
+            let at = i * t..(i + 1) * t;
+            let out = (&mut ids[at.clone()], &mut targets[at.clone()], &mut starts[at]);
+            conversations::copy_window(source, turns, &windows[window], out);
+        }
+        let n = batch.len() * t;
+        let sequences = Sequences { n_positions: t, starts: Some(&starts[..n]) };
+        let nats = network.nats(cpu, Batch { ids: &ids[..n], targets: &targets[..n], sequences });
+        nats.chunks_exact(t).zip(targets.chunks_exact(t)).for_each(|(nats, targets)| each(nats, targets));
+    }
 }
 
 /// Evaluates `network` on all of `source`, whose documents begin at `starts` (the first at 0, each with its end-of-text
@@ -139,7 +172,7 @@ fn predict(
         for (i, (ids, targets)) in ids.chunks_exact_mut(t).zip(targets.chunks_exact_mut(t)).take(n).enumerate() {
             copy_window(source, start(first + i), ids, targets);
         }
-        let batch = Batch { ids: &ids[..n * t], targets: &targets[..n * t], n_positions: t };
+        let batch = Batch::of(&ids[..n * t], &targets[..n * t], t);
         let nats = network.nats(cpu, batch);
         for (i, (nats, targets)) in nats.chunks_exact(t).zip(targets.chunks_exact(t)).enumerate() {
             each(start(first + i), nats, targets);
@@ -199,7 +232,7 @@ mod tests {
     fn a_model_that_knows_nothing_pays_the_logarithm_of_the_vocabulary_for_every_token() {
         let (_, mut network) = zero_network();
         let source: Vec<u32> = (0..45u32).map(|i| i % 16).collect();
-        let found = evaluate(&mut network, &Cpu::new(1), &source, &[2; 16], usize::MAX, 32).unwrap();
+        let found = evaluate(&mut network, &Cpu::new(1), (&source, None), &[2; 16], usize::MAX, 32).unwrap();
         // 44 predictions of 4 bits for 88 bytes.
         assert_eq!((found.n_tokens, found.n_bytes), (44, 88));
         assert!((found.bits_per_byte - 2.0).abs() < 1e-6, "{found:?}");
@@ -210,9 +243,9 @@ mod tests {
     fn fewer_windows_are_spread_and_nothing_to_predict_is_none() {
         let (_, mut network) = zero_network();
         let source: Vec<u32> = vec![1; 81];
-        let found = evaluate(&mut network, &Cpu::new(1), &source, &[1; 16], 3, 16).unwrap();
+        let found = evaluate(&mut network, &Cpu::new(1), (&source, None), &[1; 16], 3, 16).unwrap();
         assert_eq!(found.n_tokens, 24);
-        assert_eq!(evaluate(&mut network, &Cpu::new(1), &vec![1u32], &[1; 16], 3, 16), None);
+        assert_eq!(evaluate(&mut network, &Cpu::new(1), (&vec![1u32], None), &[1; 16], 3, 16), None);
     }
 
     /// A network whose predictions differ from token to token, and a text of documents of differing lengths.
@@ -238,7 +271,7 @@ mod tests {
     fn the_sums_of_the_documents_are_those_of_the_whole_wherever_windows_end() {
         let (cpu, mut network) = (Cpu::new(1), spread_network());
         let (ids, starts) = documents(&[3, 17, 1, 7, 8, 40, 2]);
-        let whole = evaluate(&mut network, &cpu, &ids, &TOKEN_BYTES, usize::MAX, 16).unwrap();
+        let whole = evaluate(&mut network, &cpu, (&ids, None), &TOKEN_BYTES, usize::MAX, 16).unwrap();
         let mut n_told = 0;
         let found = evaluate_by_document(&mut network, &cpu, &ids, &TOKEN_BYTES, &starts, 16, &mut |n| n_told += n);
         let found = found.unwrap();
@@ -266,11 +299,31 @@ mod tests {
     }
 
     #[test]
+    fn of_conversations_only_what_the_assistant_says_is_judged_wherever_it_stands() {
+        // 0 ends a text, 1 and 2 are the marks, 3 is `assistant` and a line end.
+        let turns = Turns::from_ids(1, 2, vec![3]);
+        let conversation = |question: u32, answer: u32| vec![0, 1, 4, question, 2, 1, 3, answer, 2];
+        let config = Config { block_size: 32, ..zero_network().0 };
+        let weights: Vec<f32> = crate::model::initial_weights(&config, 5).iter().map(|w| w * 20.0).collect();
+        let mut network = Network::new(&config, &weights, 32);
+        let cpu = Cpu::new(1);
+        let mut nats = |ids: &Vec<u32>| {
+            let judged = evaluate(&mut network, &cpu, (ids, Some(&turns)), &TOKEN_BYTES, usize::MAX, 32).unwrap();
+            (judged.n_tokens, judged.nats_per_token * judged.n_tokens as f64)
+        };
+        let (first, second) = (conversation(7, 8), conversation(9, 10));
+        let alone = [&first, &second].map(|ids| nats(&[&ids[..], &[0]].concat()));
+        let together = nats(&[&first[..], &second, &[0]].concat());
+        assert_eq!((alone[0].0, alone[1].0, together.0), (2, 2, 4));
+        assert!((alone[0].1 + alone[1].1 - together.1).abs() < 1e-4, "{alone:?} and {together:?}");
+    }
+
+    #[test]
     fn a_single_document_is_judged_by_its_windows() {
         let (ids, starts) = documents(&[50]);
         let (cpu, mut network) = (Cpu::new(1), spread_network());
         let found = evaluate_by_document(&mut network, &cpu, &ids, &TOKEN_BYTES, &starts, 32, &mut |_| {}).unwrap();
-        let by_window = evaluate(&mut network, &cpu, &ids, &TOKEN_BYTES, usize::MAX, 32).unwrap();
+        let by_window = evaluate(&mut network, &cpu, (&ids, None), &TOKEN_BYTES, usize::MAX, 32).unwrap();
         assert_eq!((found.over, found.whole, found.documents.len()), (Over::Windows(7), by_window, 1));
         let nothing = evaluate_by_document(&mut network, &cpu, &vec![0], &TOKEN_BYTES, &[0], 32, &mut |_| {});
         assert_eq!(nothing, None);

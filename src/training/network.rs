@@ -6,7 +6,7 @@
 
 use super::activations::{Activations, Sizes, heads};
 use super::profile::{Part, Profile};
-use crate::kernels::attention::{causal_attention, causal_attention_backward};
+use crate::kernels::attention::{Sequences, causal_attention, causal_attention_backward};
 use crate::kernels::cross_entropy::{IGNORED, cross_entropy};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::embedding::{gather, scatter_add};
@@ -26,8 +26,15 @@ pub struct Batch<'a> {
     pub ids: &'a [u32],
     /// The token that follows each id.
     pub targets: &'a [u32],
-    /// Length of a sequence (T).
-    pub n_positions: usize,
+    /// What in it sees what.
+    pub sequences: Sequences<'a>,
+}
+
+impl<'a> Batch<'a> {
+    /// Sequences of `n_positions` tokens, each one text.
+    pub fn of(ids: &'a [u32], targets: &'a [u32], n_positions: usize) -> Batch<'a> {
+        Batch { ids, targets, sequences: Sequences::whole(n_positions) }
+    }
 }
 
 /// A model's weights and gradients with the memory to run it on batches of up to a given size.
@@ -149,11 +156,12 @@ impl Network {
         assert!(n <= self.max_rows, "a batch of {n} rows in memory for {}", self.max_rows);
         self.profile.start();
         let mut nats = std::mem::take(&mut self.nats);
-        let n_part = self.sizes.part_rows(batch.n_positions);
+        let n_part = self.sizes.part_rows(batch.sequences.n_positions);
         for (part, first) in (0..n).step_by(n_part).enumerate() {
             let rows = first..(first + n_part).min(n);
             let (ids, targets) = (&batch.ids[rows.clone()], &batch.targets[rows.clone()]);
-            let (mut pass, mut a) = self.pass(cpu, Batch { ids, targets, ..batch }, &mut nats[rows]);
+            let part_batch = Batch { ids, targets, sequences: batch.sequences.of_rows(rows.clone()) };
+            let (mut pass, mut a) = self.pass(cpu, part_batch, &mut nats[rows]);
             work(&mut pass, &mut a, part as u64);
         }
         self.nats = nats;
@@ -166,18 +174,11 @@ impl Network {
         batch: Batch<'p>,
         nats: &'p mut [f32],
     ) -> (Pass<'p>, Activations<'s>) {
-        let n = batch.ids.len();
-        assert!(
-            batch.targets.len() == n && n.is_multiple_of(batch.n_positions),
-            "{n} ids in sequences of {}",
-            batch.n_positions
-        );
-        assert!(
-            batch.n_positions <= self.config.block_size,
-            "{} positions of {}",
-            batch.n_positions,
-            self.config.block_size
-        );
+        let (n, n_positions) = (batch.ids.len(), batch.sequences.n_positions);
+        let are_whole = batch.targets.len() == n && n.is_multiple_of(n_positions);
+        assert!(are_whole, "{n} ids in sequences of {n_positions}");
+        let n_most = self.config.block_size;
+        assert!(n_positions <= n_most, "{n_positions} positions of {n_most}");
         let pass = Pass {
             cpu,
             batch,
@@ -261,13 +262,14 @@ impl Pass<'_> {
         let normed = &mut a.normed[..n * c];
         let (qkv, qk) = (&mut a.qkv[l][..n * heads.qkv_width()], &mut a.qk[l][..n * heads.qk_width()]);
         let attention = &mut a.attention[l][..n * width];
-        let (isa, rope, norm, n_positions) = (cpu.isa, self.rope, Some(self.qk_norm(layer)), self.batch.n_positions);
+        let (isa, rope, norm, n_positions) =
+            (cpu.isa, self.rope, Some(self.qk_norm(layer)), self.batch.sequences.n_positions);
         self.linear_then(normed, &layer.qkv, qkv, Start::Zero, [&mut *qk], |first, qkv, [qk]| {
             let position = |row| (first + row) % n_positions;
             qk_norm_rope_rows(isa, heads, rope, position, norm, qkv, qk);
         }); // (N, (H+2KV)*D)
         let log_sums = &mut a.log_sums[l][..n * heads.n_head];
-        causal_attention(cpu, heads, self.batch.n_positions, qk, qkv, attention, log_sums); // (N, H*D)
+        causal_attention(cpu, heads, self.batch.sequences, qk, qkv, attention, log_sums); // (N, H*D)
         self.profile.lap(Part::Attention);
         let attention = match self.dropout_at(l, Dropped::Attention) {
             Some(dropout) => {
@@ -380,7 +382,7 @@ impl Pass<'_> {
 
     fn attention_backward(&mut self, l: usize, a: &mut Activations) {
         let (n, cpu, layer, heads) = (self.n_rows(), self.cpu, &self.layout.layers[l], heads(self.config));
-        let (c, width, n_positions) = (self.config.n_embd, heads.n_head * heads.head_dim, self.batch.n_positions);
+        let (c, width) = (self.config.n_embd, heads.n_head * heads.head_dim);
         let (residual, d_residual) = (&a.residual[l][..n * c], &mut a.d_residual[..n * c]);
         let (normed, d_normed) = (&mut a.normed[..n * c], &mut a.d_normed[..n * c]);
         let (qkv, d_qkv) = (&a.qkv[l][..n * heads.qkv_width()], &mut a.d_qkv[..n * heads.qkv_width()]);
@@ -398,7 +400,7 @@ impl Pass<'_> {
             }
             None => self.linear_backward(out, &layer.o, d_residual, d_out),
         }
-        causal_attention_backward(cpu, heads, n_positions, qk, qkv, out, log_sums, d_out, d_qk, d_qkv);
+        causal_attention_backward(cpu, heads, self.batch.sequences, qk, qkv, out, log_sums, d_out, d_qk, d_qkv);
         self.profile.lap(Part::Attention);
         self.qk_norm_backward(layer, qkv, d_qk, d_qkv);
         rms_norm(cpu, residual, norm_weight, self.config.norm_eps, normed); // made again: (N, C)
@@ -430,7 +432,7 @@ impl Pass<'_> {
 
     fn qk_norm_backward(&mut self, layer: &Layer, qkv: &[f32], d_qk: &mut [f32], d_qkv: &mut [f32]) {
         // The two norms' weights lie next to each other in the layout.
-        let (heads, n_positions) = (heads(self.config), self.batch.n_positions);
+        let (heads, n_positions) = (heads(self.config), self.batch.sequences.n_positions);
         let norm = QkNorm {
             q: &self.weights[layer.q_norm.clone()],
             k: &self.weights[layer.k_norm.clone()],

@@ -4,6 +4,7 @@
 
 use super::recipe::RecipeWishes;
 use super::settings::{Length, Settings};
+use crate::data::loader::Order;
 use crate::kernels::gemm::Precision;
 use crate::model::{Config, Preset};
 use anyhow::{Result, ensure};
@@ -122,6 +123,32 @@ pub fn plan(wishes: &Wishes, vocab_size: usize, n_train_bytes: u64, n_train_toke
     Ok(Plan { config, settings })
 }
 
+/// How often the conversations of a fine-tuning are read where a person says nothing.
+const FINE_TUNING_PASSES: f64 = 3.0;
+
+/// The rate of a fine-tuning as a share of that of a first training: what was learned is to be kept.
+const FINE_TUNING_RATE: f64 = 0.3;
+
+/// Plans the fine-tuning of a model of shape `config` on conversations of `n_train_tokens` tokens.
+pub fn fine_tuning(wishes: &Wishes, config: &Config, n_train_tokens: usize) -> Result<Plan> {
+    let mut settings = Settings::for_model(config, Length::Steps(1), wishes.seed);
+    settings.batch = wishes.batch.unwrap_or(settings.batch);
+    settings.n_accumulate = wishes.n_accumulate.unwrap_or(settings.n_accumulate);
+    let n_steps = FINE_TUNING_PASSES * n_train_tokens as f64 / settings.tokens_per_step(config).max(1) as f64;
+    settings.length = wishes.length.unwrap_or(Length::Steps((n_steps.ceil() as u64).max(1)));
+    settings.lr = wishes.lr.unwrap_or(FINE_TUNING_RATE * settings.lr);
+    settings.recipe.short_contexts = false;
+    wishes.recipe.apply(&mut settings);
+    settings.recipe.order = Order::Conversations;
+    settings.precision = wishes.precision;
+    if matches!(wishes.length, Some(Length::Minutes(_))) || wishes.patience.is_some() {
+        settings.patience = wishes.patience;
+    }
+    settings.save_every_s = wishes.save_every_s.unwrap_or(settings.save_every_s);
+    settings.validate()?;
+    Ok(Plan { config: config.clone(), settings })
+}
+
 /// 256 tokens, some two hundred words, unless the text is too short to fill some dozens of such windows.
 fn context_for(n_train_tokens: usize) -> usize {
     match n_train_tokens {
@@ -164,6 +191,18 @@ mod tests {
         assert_eq!(patience(Wishes::default()), Some(5));
         assert_eq!(patience(Wishes { length, ..Wishes::default() }), None);
         assert_eq!(patience(Wishes { length, patience: Some(3), ..Wishes::default() }), Some(3));
+    }
+
+    #[test]
+    fn a_fine_tuning_keeps_the_shape_and_reads_its_conversations_three_times_at_a_lower_rate() {
+        let config = Preset::Nano.config(1024, 256);
+        let first =
+            plan(&Wishes { preset: Some(Preset::Nano), ..Wishes::default() }, 1024, 1_000_000, 300_000).unwrap();
+        let tuned = fine_tuning(&Wishes::default(), &config, 100_000).unwrap();
+        assert_eq!(tuned.config, config);
+        assert_eq!(tuned.settings.length, Length::Steps(293)); // 3 x 100,000 / 1,024
+        assert!(tuned.settings.lr < 0.5 * first.settings.lr);
+        assert_eq!(tuned.settings.recipe.order, Order::Conversations);
     }
 
     #[test]

@@ -8,10 +8,11 @@
 
 use super::bench::N_WARMUP;
 use super::forecast::{Forecast, Pilot, Prospect};
-use super::plan::{Plan, Wishes, plan};
+use super::plan::{self, Plan, Wishes, plan};
 use super::probe::{N_TIMED, Probe};
 use super::settings::Length;
 use super::trainer::trainer_bytes;
+use crate::model::Config;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,27 @@ pub fn choose(wishes: &Wishes, text: TextFacts, spent_s: f64, probe: &mut dyn Pr
     wishes.recipe.regularise(&mut plan.settings, n_passes);
     let memory_bytes = trainer_bytes(&plan.config, &plan.settings);
     Ok((plan, Choice { chosen, n_passes, memory_bytes, pilot, candidates }))
+}
+
+/// The plan for a fine-tuning of a model of shape `config`: nothing is left open but how long it takes, and by that how often
+/// its text is read. Its minutes count from `spent_s` seconds ago.
+pub fn fine_tuning(
+    wishes: &Wishes,
+    config: &Config,
+    text: TextFacts,
+    spent_s: f64,
+    probe: &mut dyn Probe,
+) -> Result<(Plan, Choice)> {
+    let mut plan = plan::fine_tuning(wishes, config, text.n_train_tokens)?;
+    let seconds_left = match plan.settings.length {
+        Length::Minutes(minutes) => (60.0 * minutes - spent_s).max(0.0),
+        Length::Steps(_) => f64::INFINITY,
+    };
+    let chosen = weigh(&plan, text, None, seconds_left, probe);
+    let n_passes = chosen.n_tokens / text.n_train_tokens.max(1) as f64;
+    wishes.recipe.regularise(&mut plan.settings, n_passes);
+    let memory_bytes = trainer_bytes(&plan.config, &plan.settings);
+    Ok((plan, Choice { candidates: vec![chosen.clone()], chosen, n_passes, memory_bytes, pilot: None }))
 }
 
 /// The figure to be least. Without held-out text nothing can be forecast, and the smallest shape is taken.

@@ -57,8 +57,9 @@ impl Probe for Here<'_> {
         let mut network = Network::new(config, &weights, n_rows).with_precision(settings.precision);
         let mut optimizer = Optimizer::new(settings.optimizer, &Layout::new(config)).with_precision(settings.precision);
         let state = LoaderState::default();
-        let mut loader = Loader::new(self.text.train, config.block_size, settings.recipe.order, settings.seed, state)?;
-        let (mut ids, mut targets) = (vec![0; n_rows], vec![0; n_rows]);
+        let mut loader =
+            Loader::new(self.text.train, config.block_size, (settings.recipe.order, None), settings.seed, state)?;
+        let (mut ids, mut targets, mut starts) = (vec![0; n_rows], vec![0; n_rows], vec![0; n_rows]);
         let (mut step, mut n_tokens, mut schedule) = (0, 0, settings.schedule);
         schedule.n_warmup = PILOT_WARMUP;
         loop {
@@ -69,15 +70,15 @@ impl Probe for Here<'_> {
                 break;
             }
             let shape = settings.recipe.step_shape(fraction, (settings.batch, 1), config.block_size);
-            loader.fill(&mut ids, &mut targets);
-            let batch = Batch { ids: &ids, targets: &targets, n_positions: shape.n_positions };
+            loader.fill(&mut ids, &mut targets, &mut starts);
+            let batch = Batch::of(&ids, &targets, shape.n_positions);
             let lr = settings.lr * schedule.factor(step, fraction);
             optimizer.learn(self.cpu, &mut network, batch, (step + 1, lr));
             step += 1;
             n_tokens += n_rows;
         }
         let n_windows = settings.n_eval_tokens.div_ceil(config.block_size);
-        let found = evaluate(&mut network, self.cpu, self.text.valid, self.text.token_bytes, n_windows, n_rows);
+        let found = evaluate(&mut network, self.cpu, (self.text.valid, None), self.text.token_bytes, n_windows, n_rows);
         let n_params = config.n_params();
         Ok(found.map(|found| Pilot { n_params, n_tokens: n_tokens as f64, bits_per_byte: found.bits_per_byte }))
     }

@@ -118,6 +118,9 @@ impl Recipe {
             Order::Shuffled => {}
             Order::Random => words.push(("order", "random windows from anywhere in the text".to_owned())),
             Order::Documents => words.push(("order", "shuffled documents, packed into windows".to_owned())),
+            Order::Conversations => {
+                words.push(("order", "shuffled conversations; only what the assistant says is learned".to_owned()))
+            }
         }
         if self.average > 0.0 {
             words.push((

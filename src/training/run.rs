@@ -16,7 +16,9 @@ use super::run_log;
 use super::settings::{Length, Settings};
 use super::text::text_bytes;
 use super::trainer::{Ending, Outcome, Text, Trainer};
-use crate::checkpoint::{Manifest, ModelDir, QUANTIZED, Verbatim, write_atomic};
+use crate::checkpoint::{BaseModel, Manifest, ModelDir, QUANTIZED, Verbatim, write_atomic};
+use crate::data::conversations::Turns;
+use crate::data::loader::Order;
 use crate::data::{CorpusReport, Prepared, open_prepared};
 use crate::kernels::Cpu;
 use crate::kernels::cpu::cpu_name;
@@ -138,7 +140,36 @@ impl Repeat {
     /// Creates a model directory for the run at `path` and writes all that describes it.
     pub fn begin(self, path: &Path) -> Result<Run> {
         let Recorded { manifest, report, tokenizer, text, settings } = self.0;
-        Run::describe(path, manifest.config, settings, Manifest::default(), &report, tokenizer, text)
+        let base = manifest.base.map(Base::read_again).transpose()?;
+        let known = Manifest { base: base.as_ref().map(|base| base.recorded.clone()), ..Manifest::default() };
+        Run::describe(path, manifest.config, settings, known, &report, tokenizer, text)?.beginning_with(base)
+    }
+}
+
+/// The model that a fine-tuning begins with.
+pub struct Base {
+    recorded: BaseModel,
+    weights: Vec<f32>,
+}
+
+impl Base {
+    /// That in `dir`, which has the shape `config`.
+    pub fn read(dir: &ModelDir, config: &Config) -> Result<Base> {
+        let weights = dir.load_weights(config)?;
+        let weights_hash = blake3::hash(bytemuck::cast_slice(&weights)).to_hex().to_string();
+        Ok(Base { recorded: BaseModel { path: dir.path.display().to_string(), weights_hash }, weights })
+    }
+
+    /// The one that an earlier run began with; an error where it is no longer the same.
+    fn read_again(recorded: BaseModel) -> Result<Base> {
+        let path = &recorded.path;
+        let dir = ModelDir::open(path).with_context(|| format!("the run began with the model in {path}"))?;
+        let base = Base::read(&dir, &dir.config()?)?;
+        ensure!(
+            base.recorded.weights_hash == recorded.weights_hash,
+            "the weights in {path} are no longer those that the run began with: put the old files back"
+        );
+        Ok(base)
     }
 }
 
@@ -150,6 +181,8 @@ pub struct Start {
     pub choice: Choice,
     /// What simpler methods make of the held-out text ([`baselines::of_text`]).
     pub baselines: Vec<(String, f64)>,
+    /// The model to go on from; nothing for weights drawn by the seed.
+    pub base: Option<Base>,
 }
 
 /// What a person is told at the end.
@@ -181,10 +214,27 @@ impl Run {
         tokenizer: Tokenizer,
         text: Prepared,
     ) -> Result<Run> {
-        let Start { plan, choice, baselines } = start;
-        let choice = Some(serde_json::to_value(choice)?);
-        let known = Manifest { choice, baselines: baselines.into_iter().collect(), ..Manifest::default() };
-        Run::describe(path, plan.config, plan.settings, known, report, tokenizer, text)
+        let Start { plan, choice, baselines, base } = start;
+        let known = Manifest {
+            choice: Some(serde_json::to_value(choice)?),
+            baselines: baselines.into_iter().collect(),
+            base: base.as_ref().map(|base| base.recorded.clone()),
+            ..Manifest::default()
+        };
+        Run::describe(path, plan.config, plan.settings, known, report, tokenizer, text)?.beginning_with(base)
+    }
+
+    /// The same with the weights of `base`, kept in the run's own directory: it can be resumed when the base is gone.
+    fn beginning_with(self, base: Option<Base>) -> Result<Run> {
+        let Some(base) = base else { return Ok(self) };
+        Trainer::begin_with(&self.dir, &base.weights)?;
+        Ok(Run { is_resumed: true, ..self })
+    }
+
+    /// How the turns of conversations are known, in a run that learns only what the assistant says.
+    fn turns(&self) -> Result<Option<Turns>> {
+        let is_of_conversations = self.settings.recipe.order == Order::Conversations;
+        is_of_conversations.then(|| Turns::of(&self.tokenizer)).transpose()
     }
 
     /// Makes the directory of a run; `known` is what the manifest says beyond the other arguments.
@@ -245,8 +295,9 @@ impl Run {
     ) -> Result<RunReport> {
         let cpu = Cpu::new(n_threads);
         let (config, settings) = (self.manifest.config.clone(), self.settings.clone());
-        let token_bytes = text_bytes(&self.tokenizer, config.vocab_size);
-        let text = Text { train: &self.text.train, valid: &self.text.valid, token_bytes: &token_bytes };
+        let (token_bytes, turns) = (text_bytes(&self.tokenizer, config.vocab_size), self.turns()?);
+        let (train, valid) = (&self.text.train, &self.text.valid);
+        let text = Text { train, valid, token_bytes: &token_bytes, turns: turns.as_ref() };
         let trainer = if self.is_resumed && self.dir.has_resume() {
             Trainer::resume(&cpu, &config, settings, text, &self.dir)?
         } else {
@@ -340,6 +391,10 @@ impl Run {
     fn baselines(&self) -> Vec<(String, f64)> {
         // The manifest has them by name; reports name xz first.
         let known = &self.manifest.baselines;
+        // Other methods cannot be asked about answers alone.
+        if self.settings.recipe.order == Order::Conversations {
+            return Vec::new();
+        }
         if known.is_empty() {
             return baselines::of_text(&self.text, &self.tokenizer);
         }

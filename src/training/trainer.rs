@@ -18,9 +18,12 @@ use super::recipe::StepShape;
 use super::run_log::RunLog;
 use super::settings::Settings;
 use crate::checkpoint::{ModelDir, ResumeRef, ResumeState};
+use crate::data::conversations::Turns;
 use crate::data::loader::{Loader, LoaderState, TokenSource};
 use crate::kernels::Cpu;
+use crate::kernels::attention::Sequences;
 use crate::kernels::average::move_towards;
+use crate::kernels::cross_entropy::IGNORED;
 use crate::kernels::gemm::Precision;
 use crate::model::{Config, Layout, initial_weights};
 use anyhow::{Context, Result, bail};
@@ -40,6 +43,8 @@ pub struct Text<'a> {
     pub valid: &'a dyn TokenSource,
     /// Bytes of text of each token id.
     pub token_bytes: &'a [u32],
+    /// Where only what the assistant says is learned and judged, how its turns are known.
+    pub turns: Option<&'a Turns>,
 }
 
 /// Where a run stands, apart from weights and moments. Stored with every checkpoint.
@@ -115,6 +120,17 @@ pub struct Outcome {
     pub evaluation: Option<Evaluation>,
 }
 
+/// What a step found about the text that it learned from.
+#[derive(Debug, Clone, Copy, Default)]
+struct Learned {
+    /// Mean cross-entropy over the batches.
+    loss: f64,
+    /// Cross-entropies of all tokens that count, added up.
+    nats: f64,
+    /// Bytes of text of these tokens.
+    n_bytes: u64,
+}
+
 /// State to return to when a step goes wrong.
 struct Snapshot {
     weights: Vec<f32>,
@@ -152,6 +168,7 @@ pub struct Trainer<'a> {
     log: RunLog,
     ids: Vec<u32>,
     targets: Vec<u32>,
+    starts: Vec<u32>,
     guide: Guide,
     clock: Clock<'a>,
     /// What the clock said when `elapsed_s` was brought up to date.
@@ -172,6 +189,14 @@ impl<'a> Trainer<'a> {
         let (moment1, moment2, average) = (zeros.clone(), zeros, vec![]);
         let snapshot = Snapshot { weights, moment1, moment2, average, progress: Progress::start() };
         Trainer::at(cpu, config, settings, text, dir, snapshot, log)
+    }
+
+    /// Makes `dir` that of a run which begins with `weights` instead of such as a seed gives: it is resumed at its beginning.
+    pub fn begin_with(dir: &ModelDir, weights: &[f32]) -> Result<()> {
+        drop(RunLog::create(&dir.path.join("train.jsonl"))?);
+        let (zeros, progress) = (vec![0.0; weights.len()], serde_json::to_value(Progress::start())?);
+        let (moment1, moment2) = (&zeros[..], &zeros[..]);
+        dir.save_resume(ResumeRef { weights, moment1, moment2, average: &[], progress: &progress })
     }
 
     /// The run in `dir`, continued from its last checkpoint.
@@ -208,8 +233,13 @@ impl<'a> Trainer<'a> {
         settings.validate()?;
         settings.recipe.validate_for(config.block_size)?;
         let n_rows = settings.batch * config.block_size;
-        let loader =
-            Loader::new(text.train, config.block_size, settings.recipe.order, settings.seed, snapshot.progress.loader)?;
+        let loader = Loader::new(
+            text.train,
+            config.block_size,
+            (settings.recipe.order, text.turns),
+            settings.seed,
+            snapshot.progress.loader,
+        )?;
         let precision = available_precision(cpu, &settings);
         let mut trainer = Trainer {
             guide: Guide::new(&settings, config, snapshot.progress.costs.step_s),
@@ -223,6 +253,7 @@ impl<'a> Trainer<'a> {
             average: snapshot.average.clone(),
             ids: vec![0; n_rows],
             targets: vec![0; n_rows],
+            starts: vec![0; n_rows],
             cpu,
             settings,
             text,
@@ -329,7 +360,8 @@ impl<'a> Trainer<'a> {
     fn step(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         let began_s = self.read_clock();
         let shape = self.step_shape();
-        let (loss, n_bytes) = self.gradients(shape);
+        let learned = self.gradients(shape);
+        let loss = learned.loss;
         let n_batches = shape.n_batches;
         let grad_norm = self.optimizer.grad_norm(self.cpu, &self.network.gradients, n_batches);
         if !loss.is_finite() || !grad_norm.is_finite() {
@@ -346,7 +378,7 @@ impl<'a> Trainer<'a> {
         self.update_average();
         let n_tokens = shape.n_batches * shape.batch * self.network.config().block_size;
         let seconds = self.read_clock() - began_s;
-        self.report_step(loss, (n_tokens as u64, n_bytes), lr, grad_norm, seconds, observer)?;
+        self.report_step(learned, n_tokens as u64, lr, grad_norm, seconds, observer)?;
         Ok(true)
     }
 
@@ -366,32 +398,36 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// The mean loss of the step's batches and the bytes of text that they predicted; sums up their gradients.
-    fn gradients(&mut self, shape: StepShape) -> (f64, u64) {
+    /// Sums up the gradients of the step's batches.
+    fn gradients(&mut self, shape: StepShape) -> Learned {
         self.network.clear_gradients(self.cpu);
         let n_rows = shape.batch * self.network.config().block_size;
-        let (ids, targets) = (&mut self.ids[..n_rows], &mut self.targets[..n_rows]);
-        let (mut loss, mut n_bytes) = (0.0, 0);
+        let (ids, targets, starts) = (&mut self.ids[..n_rows], &mut self.targets[..n_rows], &mut self.starts[..n_rows]);
+        let mut learned = Learned::default();
         for i in 0..shape.n_batches {
-            self.loader.fill(ids, targets);
+            self.loader.fill(ids, targets, starts);
             self.network.dropout = self.settings.recipe.dropout_of(self.settings.seed, self.progress.step, i);
-            let batch = Batch { ids, targets, n_positions: shape.n_positions };
-            loss += self.network.loss_and_gradients(self.cpu, batch) / shape.n_batches as f64;
-            n_bytes += targets.iter().map(|&t| self.text.token_bytes[t as usize] as u64).sum::<u64>();
+            let starts = self.text.turns.is_some().then_some(&*starts);
+            let batch = Batch { ids, targets, sequences: Sequences { n_positions: shape.n_positions, starts } };
+            let loss = self.network.loss_and_gradients(self.cpu, batch);
+            let counted = targets.iter().filter(|&&target| target != IGNORED);
+            learned.loss += loss / shape.n_batches as f64;
+            learned.nats += loss * counted.clone().count() as f64;
+            learned.n_bytes += counted.map(|&target| self.text.token_bytes[target as usize] as u64).sum::<u64>();
         }
-        (loss, n_bytes)
+        learned
     }
 
     fn report_step(
         &mut self,
-        loss: f64,
-        (n_tokens, n_bytes): (u64, u64),
+        learned: Learned,
+        n_tokens: u64,
         lr: f64,
         grad_norm: f64,
         seconds: f64,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let bits = loss * n_tokens as f64 / std::f64::consts::LN_2 / n_bytes.max(1) as f64;
+        let bits = learned.nats / std::f64::consts::LN_2 / learned.n_bytes.max(1) as f64;
         let p = &mut self.progress;
         p.n_tokens_seen += n_tokens;
         // A mean over some fifty steps; the first value starts it.
@@ -399,7 +435,7 @@ impl<'a> Trainer<'a> {
         let record = StepRecord {
             step: p.step,
             n_tokens_seen: p.n_tokens_seen,
-            loss,
+            loss: learned.loss,
             bits_per_byte: bits,
             lr,
             grad_norm,
@@ -511,9 +547,9 @@ impl<'a> Trainer<'a> {
 
     fn held_out(&mut self, max_tokens: usize) -> Option<Evaluation> {
         let began_s = self.read_clock();
-        let Text { valid, token_bytes, .. } = self.text;
+        let Text { valid, token_bytes, turns, .. } = self.text;
         let max_windows = max_tokens.div_ceil(self.network.config().block_size).max(1);
-        let found = evaluate(&mut self.network, self.cpu, valid, token_bytes, max_windows, self.ids.len())?;
+        let found = evaluate(&mut self.network, self.cpu, (valid, turns), token_bytes, max_windows, self.ids.len())?;
         self.progress.costs.token_s = Some((self.read_clock() - began_s) / found.n_tokens as f64);
         Some(found)
     }

@@ -43,7 +43,7 @@ fn gradients_agree_with_finite_differences_in_every_tensor() {
         let cpu = Cpu::new(2);
         let (ids, mut targets) = random_batch(&config, 3);
         targets[5] = IGNORED;
-        let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+        let batch = Batch::of(&ids, &targets, config.block_size);
         let mut network = Network::new(&config, &lively_weights(&config), ids.len());
         network.loss_and_gradients(&cpu, batch);
         let n_counted = (targets.len() - 1) as f64;
@@ -83,7 +83,7 @@ fn every_weight_that_is_used_receives_a_finite_and_non_zero_gradient() {
     // Every embedding row is used at least once.
     (0..config.vocab_size).for_each(|v| ids[v] = v as u32);
     let mut network = Network::new(&config, &initial_weights(&config, 1), ids.len());
-    network.loss_and_gradients(&Cpu::new(1), Batch { ids: &ids, targets: &targets, n_positions: config.block_size });
+    network.loss_and_gradients(&Cpu::new(1), Batch::of(&ids, &targets, config.block_size));
     for tensor in &network.layout().tensors {
         let gradient = &network.gradients[tensor.range.clone()];
         let n_dead = gradient.iter().filter(|g| !g.is_finite() || **g == 0.0).count();
@@ -95,7 +95,7 @@ fn every_weight_that_is_used_receives_a_finite_and_non_zero_gradient() {
 fn gradients_have_the_same_bits_for_any_number_of_threads() {
     let config = small_config(true);
     let (ids, targets) = random_batch(&config, 5);
-    let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+    let batch = Batch::of(&ids, &targets, config.block_size);
     let run = |n_threads| {
         let mut network = Network::new(&config, &lively_weights(&config), ids.len());
         let loss = network.loss_and_gradients(&Cpu::new(n_threads), batch);
@@ -111,11 +111,11 @@ fn a_sequence_has_the_same_loss_alone_and_in_a_batch() {
     let cpu = Cpu::new(2);
     let mut network = Network::new(&config, &lively_weights(&config), ids.len());
     let n_positions = config.block_size;
-    let together = network.nats(&cpu, Batch { ids: &ids, targets: &targets, n_positions }).to_vec();
+    let together = network.nats(&cpu, Batch::of(&ids, &targets, n_positions)).to_vec();
     for (ids, (targets, wanted)) in
         ids.chunks(n_positions).zip(targets.chunks(n_positions).zip(together.chunks(n_positions)))
     {
-        assert_eq!(network.nats(&cpu, Batch { ids, targets, n_positions }), wanted);
+        assert_eq!(network.nats(&cpu, Batch::of(ids, targets, n_positions)), wanted);
     }
 }
 
@@ -130,7 +130,7 @@ fn a_batch_too_large_to_be_worked_on_at_once_has_the_gradients_of_its_parts() {
     let network = || Network::new(&config, &lively_weights(&config), ids.len());
     let (mut whole, mut parts) = (network(), network());
     whole.sizes = Sizes::with_rows(&config, n_rows);
-    let loss = whole.loss_and_gradients(&cpu, Batch { ids: &ids, targets: &targets, n_positions });
+    let loss = whole.loss_and_gradients(&cpu, Batch::of(&ids, &targets, n_positions));
     let mut wanted = 0.0;
     let mut gradients = vec![0.0; whole.gradients.len()];
     for (ids, part_targets) in ids.chunks(n_part).zip(targets.chunks(n_part)) {
@@ -138,7 +138,7 @@ fn a_batch_too_large_to_be_worked_on_at_once_has_the_gradients_of_its_parts() {
         let counted = |targets: &[u32]| targets.iter().filter(|&&t| t != IGNORED).count() as f64;
         let weight = counted(part_targets) / counted(&targets);
         parts.clear_gradients(&cpu);
-        wanted += weight * parts.loss_and_gradients(&cpu, Batch { ids, targets: part_targets, n_positions });
+        wanted += weight * parts.loss_and_gradients(&cpu, Batch::of(ids, part_targets, n_positions));
         for (sum, g) in gradients.iter_mut().zip(parts.gradients.iter()) {
             *sum += weight as f32 * g;
         }
@@ -155,7 +155,7 @@ fn gradients_with_dropout_agree_with_finite_differences_of_the_same_places() {
     let config = small_config(true);
     let cpu = Cpu::new(2);
     let (ids, targets) = random_batch(&config, 3);
-    let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+    let batch = Batch::of(&ids, &targets, config.block_size);
     let weights = lively_weights(&config);
     let mut network = Network::new(&config, &weights, ids.len());
     network.dropout = Some(Dropout { rate: 0.3, key: 11 });
@@ -183,7 +183,7 @@ fn dropout_changes_what_is_learned_from_but_never_how_a_model_is_judged() {
     let config = small_config(true);
     let cpu = Cpu::new(1);
     let (ids, targets) = random_batch(&config, 3);
-    let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+    let batch = Batch::of(&ids, &targets, config.block_size);
     let mut network = Network::new(&config, &lively_weights(&config), ids.len());
     let (plain, judged) = (network.loss_and_gradients(&cpu, batch), network.nats(&cpu, batch).to_vec());
     let mut losses = vec![plain];
@@ -201,7 +201,7 @@ fn gradients_in_halves_point_where_those_in_f32_do_and_do_not_depend_on_threads(
     let cpu = Cpu::new(2);
     let config = small_config(false);
     let (ids, targets) = random_batch(&config, 5);
-    let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+    let batch = Batch::of(&ids, &targets, config.block_size);
     let run = |precision, cpu: &Cpu| {
         let mut network = Network::new(&config, &lively_weights(&config), ids.len()).with_precision(precision);
         let loss = network.loss_and_gradients(cpu, batch);
@@ -226,7 +226,7 @@ fn a_network_that_learns_in_bf16_is_judged_in_f32() {
     let cpu = Cpu::new(1);
     let config = small_config(true);
     let (ids, targets) = random_batch(&config, 2);
-    let batch = Batch { ids: &ids, targets: &targets, n_positions: config.block_size };
+    let batch = Batch::of(&ids, &targets, config.block_size);
     let network = || Network::new(&config, &lively_weights(&config), ids.len());
     let wanted = network().nats(&cpu, batch).to_vec();
     assert_eq!(network().with_precision(Precision::Bf16).nats(&cpu, batch), wanted);

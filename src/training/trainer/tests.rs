@@ -43,12 +43,12 @@ impl Bench {
     }
 
     fn trainer<'a>(&'a self, dir: &'a ModelDir, settings: Settings) -> Trainer<'a> {
-        let text = Text { train: &self.train, valid: &self.valid, token_bytes: &self.token_bytes };
+        let text = Text { train: &self.train, valid: &self.valid, token_bytes: &self.token_bytes, turns: None };
         Trainer::new(&self.cpu, &Bench::config(), settings, text, dir).unwrap()
     }
 
     fn resumed<'a>(&'a self, dir: &'a ModelDir, settings: Settings) -> Trainer<'a> {
-        let text = Text { train: &self.train, valid: &self.valid, token_bytes: &self.token_bytes };
+        let text = Text { train: &self.train, valid: &self.valid, token_bytes: &self.token_bytes, turns: None };
         Trainer::resume(&self.cpu, &Bench::config(), settings, text, dir).unwrap()
     }
 

@@ -1,0 +1,147 @@
+//! Fine-tuning with the real program: what a person finds who teaches a model to answer.
+
+mod fixture;
+
+use fixture::{siskin, text};
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A folder with a base model and conversations about the colours of things.
+struct Desk {
+    folder: TempDir,
+}
+
+const COLOURS: [(&str, &str); 4] = [("sky", "blue"), ("grass", "green"), ("sun", "yellow"), ("snow", "white")];
+
+impl Desk {
+    fn new() -> Desk {
+        let desk = Desk { folder: tempfile::tempdir().unwrap() };
+        fs::write(desk.path("text.txt"), text(120)).unwrap();
+        fs::write(desk.path("chats.jsonl"), conversations()).unwrap();
+        let mut base = desk.siskin();
+        base.args(["train", "--layers", "2", "--width", "64", "--heads", "2", "--ffn", "128", "--vocab", "300"]);
+        base.args(["--context", "128", "--batch", "4", "--lr", "0.01", "--steps", "20", "--out", "base", "text.txt"]);
+        succeed(base);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn siskin(&self) -> Command {
+        let mut command = siskin(&self.path("cache"));
+        command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Fine-tunes `base` into `out`, with a checkpoint at every step.
+    fn finetune(&self, out: &str, n_steps: u32, more: &[&str]) -> Command {
+        let mut command = self.siskin();
+        command.args(["finetune", "base", "chats.jsonl", "--out", out, "--steps", &n_steps.to_string()]);
+        command.args(["--batch", "8", "--lr", "0.01", "--save-every", "0", "--patience", "1000"]).args(more);
+        command
+    }
+
+    fn weights(&self, out: &str) -> Vec<u8> {
+        fs::read(self.path(out).join("model.safetensors")).unwrap()
+    }
+
+    fn run_json(&self, out: &str) -> serde_json::Value {
+        serde_json::from_slice(&fs::read(self.path(out).join("run.json")).unwrap()).unwrap()
+    }
+}
+
+/// Each colour is asked for in many ways, so that some are held out.
+fn conversations() -> String {
+    let mut lines = String::new();
+    for before in ["", "Hello. ", "Tell me. ", "Please, ", "Now, ", "Say. ", "And ", "So, ", "Hm. ", "Well, "] {
+        for after in ["", " Thank you.", " I forgot.", " Be short."] {
+            for (thing, colour) in COLOURS {
+                let question = format!("{before}What colour is the {thing}?{after}");
+                let messages = serde_json::json!({"messages": [
+                    {"role": "user", "content": question}, {"role": "assistant", "content": format!("It is {colour}.")},
+                ]});
+                lines += &format!("{messages}\n");
+            }
+        }
+    }
+    lines
+}
+
+#[track_caller]
+fn succeed(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{:?}: {words}", output.status);
+    words
+}
+
+#[test]
+fn a_model_learns_to_answer_and_to_stop_and_says_what_it_came_from() {
+    let desk = Desk::new();
+    let words = succeed(desk.finetune("tuned", 300, &[]));
+    assert!(words.contains("base") && words.contains("held-out bits per byte"), "{words}");
+    let run = desk.run_json("tuned");
+    assert_eq!((run["base"]["path"].as_str(), run["trained_on_messages"].as_bool()), (Some("base"), Some(true)));
+    // Answers are all but certain: only they are judged, not the questions.
+    assert!(run["bits_per_byte"].as_f64().unwrap() < 0.1, "{}", run["bits_per_byte"]);
+    let mut chat = desk.siskin();
+    chat.args(["chat", "tuned", "--temperature", "0"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut chat = chat.spawn().unwrap();
+    chat.stdin.take().unwrap().write_all(b"Hello. What colour is the grass? Be short.\n").unwrap();
+    let output = chat.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "It is green.\n");
+}
+
+#[test]
+fn a_killed_fine_tuning_goes_on_without_its_base_and_ends_in_the_same_bytes() {
+    let desk = Desk::new();
+    succeed(desk.finetune("whole", 60, &[]));
+    let mut child = desk.finetune("killed", 60, &[]).stderr(Stdio::null()).spawn().unwrap();
+    while !desk.path("killed/resume/state.safetensors").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before its first checkpoint");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(30));
+    assert!(child.try_wait().unwrap().is_none(), "the run was over before it could be killed");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_dir_all(desk.path("base")).unwrap();
+    let mut resume = desk.siskin();
+    resume.args(["train", "--resume", "killed"]);
+    succeed(resume);
+    assert!(desk.weights("killed") == desk.weights("whole"), "the weights differ");
+}
+
+#[test]
+fn a_fine_tuning_can_be_repeated_as_long_as_its_base_is_what_it_was() {
+    let desk = Desk::new();
+    succeed(desk.finetune("first", 6, &[]));
+    let repeat = |out: &str| {
+        let mut repeat = desk.siskin();
+        repeat.args(["train", "--repeat", "first", "--out", out]);
+        repeat
+    };
+    succeed(repeat("again"));
+    assert!(desk.weights("again") == desk.weights("first"));
+    fs::copy(desk.path("first/model.safetensors"), desk.path("base/model.safetensors")).unwrap();
+    let output = repeat("changed").output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && words.contains("no longer those that the run began with"), "{words}");
+}
+
+#[test]
+fn text_without_conversations_is_refused_with_what_to_do() {
+    let desk = Desk::new();
+    let mut command = desk.siskin();
+    command.args(["finetune", "base", "text.txt", "--out", "tuned"]);
+    let output = command.output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && words.contains("messages") && words.contains("siskin train"), "{words}");
+    assert!(!desk.path("tuned").exists());
+}
