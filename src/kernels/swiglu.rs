@@ -45,6 +45,15 @@ for_each_isa! {
 }
 
 for_each_isa! {
+    /// gate = silu(gate) * up, with the bits of [`swiglu`].
+    pub(super) fn swiglu_in_place(gate: &mut [f32], up: &[f32]) {
+        for (gate, up) in gate.iter_mut().zip(up) {
+            *gate = *gate * sigmoid(*gate) * *up;
+        }
+    }
+}
+
+for_each_isa! {
     fn backward_row(gate: &mut [f32], up: &mut [f32], dh: &[f32]) {
         let n = dh.len();
         let (gate, up) = (&mut gate[..n], &mut up[..n]);
