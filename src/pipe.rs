@@ -38,6 +38,10 @@ pub struct Request {
     pub truncate_front: bool,
     /// What the JSON calls the model.
     pub model: String,
+    /// What stands before each text, if anything does.
+    pub begin_of_text: Option<u32>,
+    /// Ids at which the model is done.
+    pub end_ids: Vec<u32>,
     /// The output is a terminal: control characters are shown instead of obeyed, and a newline ends the text.
     pub to_terminal: bool,
 }
@@ -135,7 +139,7 @@ fn write_completion(
     let mut stops = StopStrings::new(request.stops.clone())?;
     let mut session = Session::new(model);
     let n_prompt = set_prompt(&mut session, tokenizer, request, notes)?;
-    let limits = Limits { max_tokens: request.max_tokens, end_ids: &[tokenizer.end_of_text()], interrupted };
+    let limits = Limits { max_tokens: request.max_tokens, end_ids: &request.end_ids, interrupted };
 
     let mut text = String::new();
     let mut show = |piece: &str| {
@@ -175,8 +179,12 @@ fn write_completion(
 
 /// Gives the session the prompt as a document begins, cut at the front if that is asked for. Returns its tokens.
 fn set_prompt(session: &mut Session, tokenizer: &Tokenizer, request: &Request, notes: &mut dyn Write) -> Result<usize> {
-    let mut ids = vec![tokenizer.begin_of_text().unwrap_or(tokenizer.end_of_text())];
+    let mut ids = Vec::from_iter(request.begin_of_text);
     ids.extend(tokenizer.encode(&request.prompt)?);
+    if ids.is_empty() {
+        // Something has to be continued, and after a text another begins.
+        ids.push(tokenizer.end_of_text());
+    }
     let (n_prompt, n_context) = (ids.len(), session.n_context());
     if request.truncate_front && n_prompt >= n_context {
         // Room for what is asked for, but never at the price of more than half the context.
@@ -251,6 +259,8 @@ mod tests {
             json: false,
             truncate_front: false,
             model: "mock".to_string(),
+            begin_of_text: Some(tokenizer().end_of_text()),
+            end_ids: vec![tokenizer().end_of_text()],
             to_terminal: false,
         }
     }

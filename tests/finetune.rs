@@ -136,6 +136,43 @@ fn a_fine_tuning_can_be_repeated_as_long_as_its_base_is_what_it_was() {
 }
 
 #[test]
+fn training_and_fine_tuning_go_in_one_command_with_a_tokenizer_that_was_given() {
+    let desk = Desk::new();
+    let mut train = desk.siskin();
+    train.args([
+        "train",
+        "--layers",
+        "1",
+        "--width",
+        "32",
+        "--heads",
+        "2",
+        "--ffn",
+        "64",
+        "--context",
+        "128",
+        "--batch",
+        "4",
+    ]);
+    train.args([
+        "--steps",
+        "5",
+        "--tokenizer",
+        "base/tokenizer.json",
+        "--then-chat",
+        "chats.jsonl",
+        "--out",
+        "both",
+        "text.txt",
+    ]);
+    let words = succeed(train);
+    assert!(words.contains("siskin chat both-chat"), "{words}");
+    let tokenizer = |run: &str| fs::read(desk.path(run).join("tokenizer.json")).unwrap();
+    assert!(tokenizer("both") == tokenizer("base") && tokenizer("both-chat") == tokenizer("base"));
+    assert_eq!(desk.run_json("both-chat")["base"]["path"], "both");
+}
+
+#[test]
 fn text_without_conversations_is_refused_with_what_to_do() {
     let desk = Desk::new();
     let mut command = desk.siskin();

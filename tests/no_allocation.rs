@@ -1,16 +1,21 @@
-//! A training step, once the first has made its buffers, asks the system for no memory.
+//! A training step and a token, once the first has made its buffers, ask the system for no memory.
 
+use siskin::inference::{CacheType, Engine, FlatWeights, LanguageModel, Settings};
 use siskin::kernels::Cpu;
 use siskin::model::{Preset, initial_weights};
 use siskin::training::network::{Batch, Network};
 use siskin::training::optimizer::{MuonSettings, Optimizer, OptimizerSettings};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The system's allocator, counting.
 struct Counting;
 
 static N_ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// Held by the test that counts.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 // SAFETY: every call is passed on to the system's allocator unchanged.
 #[allow(unsafe_code)]
@@ -32,6 +37,7 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_step_after_the_first_allocates_nothing() {
+    let _counting = ONE_AT_A_TIME.lock().unwrap();
     let config = Preset::Nano.config(300, 32);
     // One thread: with two, which of them meets a task first decides when a thread's own scratch is made.
     let cpu = Cpu::new(1);
@@ -52,4 +58,25 @@ fn a_step_after_the_first_allocates_nothing() {
     }
     assert!(counts[0] > 0, "the first step makes its buffers, so the counter must have seen some");
     assert_eq!(counts[1..], [0, 0]);
+}
+
+#[test]
+fn a_token_and_a_chunk_after_the_first_allocate_nothing() {
+    let _counting = ONE_AT_A_TIME.lock().unwrap();
+    let config = Preset::Nano.config(300, 128);
+    let weights = initial_weights(&config, 1);
+    for (n_threads, cache) in [(1, CacheType::F16), (2, CacheType::F16), (2, CacheType::Q8)] {
+        let settings = Settings { context_len: 128, n_sequences: 1, n_threads, cache };
+        let mut engine = Engine::open(&config, &FlatWeights(&weights), settings).unwrap();
+        let mut read = |ids: &[u32]| {
+            let before = N_ALLOCATIONS.load(Ordering::Relaxed);
+            engine.feed(ids);
+            N_ALLOCATIONS.load(Ordering::Relaxed) - before
+        };
+        // Each thread makes what it keeps for itself.
+        read(&[1; 20]);
+        read(&[2]);
+        let counts: Vec<usize> = (0..10).map(|id| read(&[id])).collect();
+        assert_eq!((counts, read(&[3; 20])), (vec![0; 10], 0), "{n_threads} threads, {cache:?}");
+    }
 }

@@ -5,13 +5,16 @@
 
 use super::weights::{ensure_believable, list};
 use crate::formats::blocks::{self, TensorType};
-use crate::formats::gguf::{Gguf, Writer};
+use crate::formats::gguf::{Gguf, TensorInfo, Writer};
+use crate::formats::mapped::Mapped;
+use crate::inference::{self, WeightSource};
 use crate::model::{Config, Layout, Mix, Part, Stored, TensorSpec, deinterleave, interleave};
 use crate::tokenizer::{FromGguf, InGguf, Tokenizer};
 use anyhow::{Context, Result, ensure};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::Write;
+use std::ops::Range;
 
 /// Version of the block types that the quantized ones have (`GGML_QNT_VERSION`).
 const QUANTIZATION_VERSION: u32 = 2;
@@ -185,6 +188,45 @@ impl GgufModel {
         }
         let name: Option<&str> = gguf.metadata().optional("general.name")?;
         Ok(GgufModel { name: name.map(str::to_owned), config, weights, text })
+    }
+}
+
+/// The weights of a file as they are stored in it, to be run and not changed.
+pub(super) struct GgufWeights<'a> {
+    gguf: Gguf<'a>,
+    config: Config,
+    file: &'a Mapped,
+}
+
+impl<'a> GgufWeights<'a> {
+    /// Checks names and shapes of a file of a family that is run here; the errors are those of [`GgufModel::read`].
+    pub(super) fn new(gguf: Gguf<'a>, file: &'a Mapped) -> Result<GgufWeights<'a>> {
+        let config = Config::from_gguf(&gguf)?;
+        checked_layout(&gguf, &config)?;
+        Ok(GgufWeights { gguf, config, file })
+    }
+
+    /// The shape of the model.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn info(&self, spec: &TensorSpec) -> &TensorInfo {
+        self.gguf.tensor(&spec.gguf_name()).expect("names have been checked")
+    }
+}
+
+impl WeightSource for GgufWeights<'_> {
+    fn tensor(&self, spec: &TensorSpec) -> Result<inference::StoredTensor<'_>> {
+        let info = self.info(spec);
+        let bytes = Cow::Borrowed(self.gguf.bytes(info));
+        let is_interleaved = is_reordered(&self.config, spec);
+        Ok(inference::StoredTensor { kind: info.kind, bytes, is_interleaved })
+    }
+
+    fn forget(&self, spec: &TensorSpec, bytes: Range<usize>) {
+        let first = self.info(spec).range.start;
+        self.file.release(first + bytes.start..first + bytes.end);
     }
 }
 

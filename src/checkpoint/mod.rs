@@ -3,7 +3,7 @@
 //! A model is a directory in the Hugging Face layout ([`ModelDir`]) with siskin's own files beside it: the manifest
 //! ([`Manifest`], `run.json`), the training log, and what a run needs to go on ([`ResumeState`]). Every file is written
 //! to a temporary name, synced and renamed ([`write_atomic`]). [`resolve`] turns what a person types for a model into its
-//! directory, [`pull`] fetches one; [`Summary`] is what there is to say about one. A model goes into a GGUF file as
+//! directory, [`pull`] fetches one, [`open()`] makes one ready to run; [`Summary`] is what there is to say about one. A model goes into a GGUF file as
 //! [`Contents`] and comes from other programs' files by [`Imported`]. How a model is trained or run is not known here.
 
 mod atomic;
@@ -12,6 +12,7 @@ mod import;
 mod manifest;
 mod model_dir;
 mod names;
+mod open;
 mod quant_names;
 mod remote;
 mod resume;
@@ -23,7 +24,8 @@ pub use gguf::{Contents, GgufModel, StoredTensor, Written};
 pub use import::Imported;
 pub use manifest::{BaseModel, Manifest, Verbatim};
 pub use model_dir::{ModelDir, QUANTIZED};
-pub use names::{RUNS, new_run_dir, resolve, resolve_resume};
+pub use names::{Found, RUNS, find, new_run_dir, resolve, resolve_resume};
+pub use open::{OpenOptions, Opened, Which, open, open_dir, open_gguf};
 pub use remote::{Fetched, pull};
 pub use resume::{ResumeRef, ResumeState};
 pub use summary::{FileSize, Summary, TokenizerSummary};

@@ -83,6 +83,11 @@ impl ModelDir {
         self.path.join(WEIGHTS).is_file()
     }
 
+    /// The file that says when the weights were written: they themselves, or the index of several files.
+    pub(super) fn weights_file(&self) -> Option<PathBuf> {
+        [WEIGHTS, weights::INDEX].map(|name| self.path.join(name)).into_iter().find(|path| path.is_file())
+    }
+
     /// Writes what a model trained here is: `config.json`, `tokenizer.json`, `tokenizer_config.json` with the chat template,
     /// and `generation_config.json`.
     pub fn write_description(&self, config: &Config, tokenizer: &Tokenizer) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What a person types for a model, and the directory that it means.
 //!
-//! A name is a directory, the name of a run under `runs/`, `hf:owner/name[:file]` (fetched once, then kept), or nothing at
+//! A name is a directory, a `.gguf` file, the name of a run under `runs/`, `hf:owner/name[:file]` (fetched once, then kept), or nothing at
 //! all: the newest run. A run's name is one plain path component, so that it never leads out of `runs/`.
 
 use super::model_dir::{CONFIG, ModelDir, TOKENIZER, WEIGHTS};
@@ -25,12 +25,32 @@ struct Purpose {
 const USE: Purpose = Purpose { file: WEIGHTS, nothing_found: "no model found" };
 const RESUME: Purpose = Purpose { file: "resume/state.safetensors", nothing_found: "no run to resume found" };
 
-/// The directory of the model that `name` means; `None` means the newest run with weights, finished or not.
-pub fn resolve(name: Option<&str>, runs: &Path) -> Result<PathBuf> {
+/// What a name means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A model directory.
+    Directory(PathBuf),
+    /// A single GGUF file.
+    Gguf(PathBuf),
+}
+
+/// What `name` means; `None` means the newest run with weights, finished or not.
+pub fn find(name: Option<&str>, runs: &Path) -> Result<Found> {
     match name {
         Some(name) if name.starts_with("hf:") => from_hub(&name["hf:".len()..]),
         Some(name) if is_gguf(name) => gguf_file(Path::new(name)),
-        _ => resolve_local(name, runs, USE),
+        _ => resolve_local(name, runs, USE).map(Found::Directory),
+    }
+}
+
+/// The directory of the model that `name` means, for what cannot be done with a GGUF file.
+pub fn resolve(name: Option<&str>, runs: &Path) -> Result<PathBuf> {
+    match find(name, runs)? {
+        Found::Directory(path) => Ok(path),
+        Found::Gguf(path) => bail!(
+            "{0} is a GGUF file, but a model directory is needed here: make one of it with `siskin import {0}`",
+            path.display()
+        ),
     }
 }
 
@@ -139,21 +159,19 @@ fn is_gguf(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
-/// What a single GGUF file means, wherever it lies.
-fn gguf_file(path: &Path) -> Result<PathBuf> {
-    bail!(
-        "{0}: GGUF files are not run by this version yet: make a model of it with `siskin import {0}`",
-        path.display()
-    )
+/// A single GGUF file, wherever it lies.
+fn gguf_file(path: &Path) -> Result<Found> {
+    ensure!(path.is_file(), "there is no file {}", path.display());
+    Ok(Found::Gguf(path.to_owned()))
 }
 
-fn from_hub(name: &str) -> Result<PathBuf> {
+fn from_hub(name: &str) -> Result<Found> {
     let name = HubName::parse(name)?;
     if let Some(file) = name.file.as_ref().filter(|file| !is_gguf(file)) {
         bail!("{name}: {file} is no model; a model is hf:{} or a .gguf file of it", name.repo);
     }
     match remote::fetch(&name)? {
-        Fetched::Directory(folder) => Ok(ModelDir::open(folder)?.path),
+        Fetched::Directory(folder) => Ok(Found::Directory(ModelDir::open(folder)?.path)),
         Fetched::File(file) => gguf_file(&file),
     }
 }
@@ -235,7 +253,7 @@ mod tests {
         for (path, words) in [
             (folder.path(), "holds no model"),
             (file.as_path(), "is a file"),
-            (Path::new("some/x.GGUF"), "not run by this version"),
+            (Path::new("some/x.GGUF"), "there is no file"),
         ] {
             let message = error(path.to_str(), &folder.path().join("runs"));
             assert!(message.contains(words) && message.contains(path.to_str().unwrap()), "{message}");

@@ -6,9 +6,12 @@
 
 use super::atomic::write_atomic;
 use super::model_dir::{CONFIG, WEIGHTS, read_limited};
+use crate::formats::blocks::TensorType;
 use crate::formats::safetensors::{self, Reader, TensorRef};
+use crate::inference::{StoredTensor, WeightSource};
 use crate::model::{Config, Layout, TensorSpec};
 use anyhow::{Context, Result, ensure};
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -139,9 +142,48 @@ impl<R: Read + Seek> Files<R> {
         self.readers[self.places[name]].shape(name)
     }
 
+    fn read_stored(&mut self, name: &str) -> Result<(TensorType, Vec<u8>)> {
+        let name = self.found(name).with_context(|| format!("the file has no tensor {name}"))?;
+        self.readers[self.places[name]].read_stored(name)
+    }
+
     fn read_into(&mut self, name: &str, out: &mut [f32]) -> Result<()> {
         let name = self.found(name).with_context(|| format!("the file has no tensor {name}"))?;
         self.readers[self.places[name]].read_into(name, out)
+    }
+}
+
+/// Weights that are read tensor by tensor as they are stored, so that memory holds one tensor besides the network.
+pub(super) struct StoredWeights {
+    files: RefCell<Files<BufReader<File>>>,
+    shown: String,
+}
+
+impl StoredWeights {
+    /// Checks names and shapes of the weights of `config` in `folder`.
+    pub(super) fn open(folder: &Path, config: &Config) -> Result<StoredWeights> {
+        let files = Files::open(folder)?;
+        let shown = files.shown(folder);
+        checked_layout(&files, config).with_context(|| format!("reading {shown}"))?;
+        Ok(StoredWeights { files: RefCell::new(files), shown })
+    }
+}
+
+impl WeightSource for StoredWeights {
+    fn tensor(&self, spec: &TensorSpec) -> Result<StoredTensor<'_>> {
+        let mut files = self.files.borrow_mut();
+        let mut read = || -> Result<StoredTensor<'_>> {
+            if spec.is_transposed_in_file {
+                let mut floats = vec![0.0; spec.range.len()];
+                files.read_into(&spec.name, &mut floats)?;
+                let turned = transposed(&floats, spec.shape[0]);
+                let bytes = bytemuck::cast_slice(&turned).to_vec();
+                return Ok(StoredTensor { kind: TensorType::F32, bytes: bytes.into(), is_interleaved: false });
+            }
+            let (kind, bytes) = files.read_stored(&spec.name)?;
+            Ok(StoredTensor { kind, bytes: bytes.into(), is_interleaved: false })
+        };
+        read().with_context(|| format!("reading {}", self.shown))
     }
 }
 

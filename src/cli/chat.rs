@@ -8,11 +8,12 @@ use anyhow::Result;
 use clap::Args;
 use etcetera::BaseStrategy;
 
+use crate::checkpoint::Opened;
+use crate::cli::Exit;
 use crate::cli::complete::usage;
 use crate::cli::interrupt::ctrl_c_flag;
-use crate::cli::loading::{Loaded, load};
+use crate::cli::loading::LoadingArgs;
 use crate::cli::sampling::SamplingArgs;
-use crate::cli::{Exit, n_threads};
 use crate::repl::{Chat, End, Lines, PipedLines, Settings, Style, TerminalLines};
 
 /// Talk to a model
@@ -25,7 +26,7 @@ standard error. Through a pipe (echo hello | siskin chat) every line is answered
 Environment: SISKIN_HISTORY is the file of the history (empty: none is kept); NO_COLOR turns colours off."
 )]
 pub(super) struct ChatArgs {
-    /// A directory, a run's name, or hf:owner/name[:file]; the newest run if not given
+    /// A directory, a .gguf file, a run's name, or hf:owner/name[:file]; the newest run if not given
     #[arg(value_name = "MODEL", conflicts_with = "model")]
     name: Option<String>,
     /// The same as MODEL
@@ -37,9 +38,8 @@ pub(super) struct ChatArgs {
     /// Keep no history of what is typed
     #[arg(long)]
     no_history: bool,
-    /// Threads to compute with; all the machine has if not given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    loading: LoadingArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
 }
@@ -51,8 +51,8 @@ pub(super) fn run(args: ChatArgs) -> Result<Exit> {
         Err(error) => return Ok(usage(&format!("{error:#}"))),
     };
     let model = args.name.as_deref().or(args.model.as_deref());
-    let Loaded { name, tokenizer, mut engine, trained_on_messages } = load(model, n_threads(args.threads))?;
-    let max_tokens = args.max_tokens.unwrap_or(if trained_on_messages { 512 } else { 128 });
+    let Opened { name, tokenizer, model: mut engine, takes_turns, .. } = args.loading.open(model)?;
+    let max_tokens = args.max_tokens.unwrap_or(if takes_turns { 512 } else { 128 });
     let interactive = io::stdin().is_terminal();
     let (to_terminal, notes_to_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
     let colour = may_colour();
@@ -68,7 +68,7 @@ pub(super) fn run(args: ChatArgs) -> Result<Exit> {
     };
     let settings = Settings { sampler, max_tokens };
     let mut chat =
-        Chat::new(&mut engine, &tokenizer, trained_on_messages, settings, style, &interrupted, &mut out, &mut notes)?;
+        Chat::new(&mut *engine, &tokenizer, takes_turns, settings, style, &interrupted, &mut out, &mut notes)?;
     Ok(match chat.run(&mut *lines)? {
         End::Left | End::ReaderGone => Exit::Done,
         End::Unanswered => Exit::Failed,

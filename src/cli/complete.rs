@@ -5,10 +5,11 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
+use crate::checkpoint::Opened;
+use crate::cli::Exit;
 use crate::cli::interrupt::ctrl_c_flag;
-use crate::cli::loading::{Loaded, load};
+use crate::cli::loading::LoadingArgs;
 use crate::cli::sampling::SamplingArgs;
-use crate::cli::{Exit, n_threads};
 use crate::pipe::{self, End, Request};
 
 /// Continue a text: a prompt in, its continuation out
@@ -26,7 +27,7 @@ Exit codes: 0 done (also when the reader of a pipe leaves), 1 failed, 2 wrong us
 pub(super) struct CompleteArgs {
     /// The text to continue; without it, standard input is read
     prompt: Vec<String>,
-    /// A directory, a run's name, or hf:owner/name[:file]; the newest run if not given
+    /// A directory, a .gguf file, a run's name, or hf:owner/name[:file]; the newest run if not given
     #[arg(short, long)]
     model: Option<String>,
     /// Most tokens to write
@@ -44,9 +45,8 @@ pub(super) struct CompleteArgs {
     /// For a prompt longer than the model's context: drop its beginning instead of failing
     #[arg(long, value_name = "SIDE")]
     truncate: Option<Truncate>,
-    /// Threads to compute with; all the machine has if not given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    loading: LoadingArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
 }
@@ -89,7 +89,8 @@ pub(super) fn run(args: CompleteArgs) -> Result<Exit> {
     if args.prompt.is_empty() && io::stdin().is_terminal() {
         return Ok(usage("there is no prompt: give one, `siskin complete \"Once upon a time\"`, or pipe one in"));
     }
-    let Loaded { name, tokenizer, mut engine, .. } = load(args.model.as_deref(), n_threads(args.threads))?;
+    let opened = args.loading.open(args.model.as_deref())?;
+    let Opened { name, tokenizer, model: mut engine, begin_of_text, end_ids, .. } = opened;
     // Read after the model is found, so that a wrong name is told before anybody types or waits.
     let prompt =
         if args.prompt.is_empty() { pipe::read_prompt(&mut io::stdin().lock())? } else { args.prompt.join(" ") };
@@ -102,11 +103,13 @@ pub(super) fn run(args: CompleteArgs) -> Result<Exit> {
         json: args.json,
         truncate_front: args.truncate.is_some(),
         model: name,
+        begin_of_text,
+        end_ids,
         to_terminal: io::stdout().is_terminal(),
     };
     let interrupted = ctrl_c_flag()?;
     let (mut out, mut notes) = (io::stdout().lock(), io::stderr().lock());
-    Ok(match pipe::complete(&mut engine, &tokenizer, &request, &mut out, &mut notes, &interrupted)? {
+    Ok(match pipe::complete(&mut *engine, &tokenizer, &request, &mut out, &mut notes, &interrupted)? {
         End::Done | End::ReaderGone => Exit::Done,
         End::Interrupted => Exit::Interrupted,
     })

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Teach a model to answer: conversations in, a new model under runs/ out
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(
     args_override_self = true,
     after_help = "Each line of DATA is a conversation: {\"messages\": [{\"role\": \"user\", \"content\": \"...\"},
@@ -37,45 +37,45 @@ Examples:
 )]
 pub(super) struct FinetuneArgs {
     /// The model to go on from: a directory, or the name of a run under runs/
-    model: String,
+    pub(super) model: String,
     /// Files or folders of .jsonl (also as .gz or .zst) with a conversation in each line, or - for standard input
     #[arg(value_name = "DATA", required = true)]
-    data: Vec<PathBuf>,
+    pub(super) data: Vec<PathBuf>,
     /// Sequences in a batch
     #[arg(long, value_name = "B")]
-    batch: Option<usize>,
+    pub(super) batch: Option<usize>,
     /// Batches whose gradients are added up for one step
     #[arg(long, value_name = "N")]
-    accumulate: Option<usize>,
+    pub(super) accumulate: Option<usize>,
     /// What matrix products multiply; `auto` takes the fastest that this CPU has
     #[arg(long, value_parser = precision_parser(), default_value = "auto")]
-    precision: PrecisionChoice,
+    pub(super) precision: PrecisionChoice,
     /// Train for so many steps; three passes if neither this nor --minutes is given
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
-    steps: Option<u64>,
+    pub(super) steps: Option<u64>,
     /// End after so many minutes, reading the text and the last evaluation included
     #[arg(long, value_name = "M")]
-    minutes: Option<f64>,
+    pub(super) minutes: Option<f64>,
     /// Stop after so many evaluations without a better one; never by default where --minutes is given, else 5
     #[arg(long, value_name = "N")]
-    patience: Option<u64>,
+    pub(super) patience: Option<u64>,
     /// Seconds between checkpoints: the most that a crash can cost
     #[arg(long, value_name = "S")]
-    save_every: Option<f64>,
+    pub(super) save_every: Option<f64>,
     /// Decides the order of the conversations
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Directory of the new model; runs/ and the old one's name with -chat if not given
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Threads to compute with; all the machine has if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    pub(super) threads: Option<u16>,
     /// Show warnings only
     #[arg(short, long)]
-    quiet: bool,
+    pub(super) quiet: bool,
     #[command(flatten)]
-    recipe: RecipeArgs,
+    pub(super) recipe: RecipeArgs,
 }
 
 /// Runs the command.

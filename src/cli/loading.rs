@@ -2,40 +2,58 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
 
-use crate::checkpoint::{self, ModelDir};
-use crate::inference::Engine;
-use crate::tokenizer::Tokenizer;
+use super::n_threads;
+use crate::checkpoint::{self, OpenOptions, Opened, RUNS, Which};
+use crate::inference::CacheType;
 
-/// A model in memory.
-pub(super) struct Loaded {
-    /// The name of its directory.
-    pub(super) name: String,
-    /// Its tokenizer.
-    pub(super) tokenizer: Tokenizer,
-    /// The network, with room for its whole context.
-    pub(super) engine: Engine,
-    /// Whether it has learned from dialogues, so that it can take turns.
-    pub(super) trained_on_messages: bool,
+/// How a model is run.
+#[derive(Args, Debug)]
+pub(super) struct LoadingArgs {
+    /// Which weights of a model directory to run
+    #[arg(long, value_name = "WHICH", default_value = "fastest")]
+    weights: Weights,
+    /// How what was read is remembered: 8 bits take half the memory of 16
+    #[arg(long, value_name = "TYPE", default_value = "f16")]
+    cache: Cache,
+    /// Threads to compute with; all the machine has if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
 }
 
-/// Loads the model that `name` means (see [`checkpoint::resolve`]), to run on `n_threads`.
-pub(super) fn load(name: Option<&str>, n_threads: usize) -> Result<Loaded> {
-    let path = checkpoint::resolve(name, Path::new("runs"))?;
-    let dir = ModelDir::open(&path)?;
-    let (config, tokenizer) = (dir.config()?, dir.tokenizer()?);
-    ensure!(
-        tokenizer.vocab_size() <= config.vocab_size,
-        "{}: the tokenizer has {} entries, but the model knows only {}: the two do not belong together",
-        path.display(),
-        tokenizer.vocab_size(),
-        config.vocab_size
-    );
-    let weights = dir.load_weights(&config)?;
-    let engine = Engine::new(&config, &weights, config.block_size, n_threads)
-        .with_context(|| format!("preparing {}", path.display()))?;
-    let trained_on_messages = dir.manifest()?.is_some_and(|manifest| manifest.trained_on_messages);
-    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    Ok(Loaded { name, tokenizer, engine, trained_on_messages })
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Weights {
+    /// The quantized copy that training leaves, where there is one
+    Fastest,
+    /// Those that were trained, unchanged
+    Full,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Cache {
+    /// 32 bits a number
+    F32,
+    /// 16 bits
+    F16,
+    /// 8 bits, with scales
+    Q8,
+}
+
+impl LoadingArgs {
+    /// Opens the model that `name` means (see [`checkpoint::find`]).
+    pub(super) fn open(&self, name: Option<&str>) -> Result<Opened> {
+        let which = match self.weights {
+            Weights::Fastest => Which::Fastest,
+            Weights::Full => Which::Full,
+        };
+        let cache = match self.cache {
+            Cache::F32 => CacheType::F32,
+            Cache::F16 => CacheType::F16,
+            Cache::Q8 => CacheType::Q8,
+        };
+        let options = OpenOptions { which, cache, ..OpenOptions::new(n_threads(self.threads)) };
+        checkpoint::open(name, Path::new(RUNS), options)
+    }
 }

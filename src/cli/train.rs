@@ -1,5 +1,6 @@
 //! `siskin train`: text in, a model directory out.
 
+use super::finetune::{self, FinetuneArgs};
 use super::recipe::RecipeArgs;
 use super::shape::{ShapeArgs, precision_parser, preset_parser};
 use super::train_words::{conclude, introduce};
@@ -23,6 +24,9 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// Share of the minutes that --then-chat takes.
+const CHAT_SHARE: f64 = 0.25;
+
 /// Learn from your text: files and folders in, a model under runs/ out
 #[derive(Args, Debug)]
 #[command(
@@ -31,6 +35,7 @@ use std::time::Instant;
   siskin train my-texts/                  everything chosen by the size of the text
   siskin train diary.txt --minutes 10     more time, usually a better model
   siskin train chats.jsonl --preset small --steps 5000
+  siskin train stories/ --then-chat chats.jsonl   a model that also answers
   siskin train --resume my-texts          go on after Ctrl-C, a crash or a power cut
   siskin train --repeat my-texts          the same model once more, byte for byte
 
@@ -43,6 +48,12 @@ pub(super) struct TrainArgs {
     /// Continue this run (a name under runs/, or a directory)
     #[arg(long, value_name = "NAME", conflicts_with_all = ["paths", "out", "preset", "steps", "minutes", "seed"])]
     resume: Option<String>,
+    /// Then teach the model to answer from these conversations: `siskin finetune` in one go; a quarter of --minutes is for it
+    #[arg(long, value_name = "DATA", conflicts_with_all = ["resume", "repeat"])]
+    then_chat: Vec<PathBuf>,
+    /// Take this tokenizer.json instead of making one for the text
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "repeat", "vocab"])]
+    tokenizer: Option<PathBuf>,
     /// Train a finished run once more in a new directory: same text, choices and schedule, so the same bytes
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "paths", "resume", "preset", "ShapeArgs", "batch", "accumulate", "precision", "steps", "minutes", "patience",
@@ -100,7 +111,30 @@ pub(super) fn run(args: TrainArgs) -> Result<Exit> {
         (None, Some(name)) => repeat(name, &args, show)?,
         (None, None) => begin(&args, began, show)?,
     };
-    go(run, began, n_threads(args.threads), show)
+    let dir = run.dir.path.clone();
+    match go(run, began, n_threads(args.threads), show)? {
+        Exit::Done if !args.then_chat.is_empty() => finetune::run(then_chat(args, &dir)),
+        exit => Ok(exit),
+    }
+}
+
+/// The fine-tuning that follows the training of the model in `dir`.
+fn then_chat(args: TrainArgs, dir: &Path) -> FinetuneArgs {
+    let mut beside = dir.as_os_str().to_owned();
+    beside.push("-chat");
+    FinetuneArgs {
+        model: dir.display().to_string(),
+        data: args.then_chat,
+        out: args.out.map(|_| beside.into()),
+        minutes: args.minutes.map(|minutes| CHAT_SHARE * minutes),
+        seed: args.seed,
+        precision: args.precision,
+        patience: args.patience,
+        save_every: args.save_every,
+        threads: args.threads,
+        quiet: args.quiet,
+        ..FinetuneArgs::default()
+    }
 }
 
 /// Trains a run that is ready, with all the words that go with it.
@@ -154,10 +188,13 @@ fn begin(args: &TrainArgs, began: Instant, show: display::Show) -> Result<Run> {
     let report = corpus.report();
     display::say(show, &report.to_string());
     let mut notices = Vec::new();
-    let vocab_size = args.shape.vocab.unwrap_or_else(|| vocab_size_for(report.n_train_bytes));
-    let tokenizer = {
-        let bar = ByteProgress::new(show, "tokenizer", Some(report.n_train_bytes));
-        tokenizer_for(&corpus, vocab_size, &cache, &mut notices, &mut |n| bar.add(n))?
+    let tokenizer = match &args.tokenizer {
+        Some(path) => Tokenizer::load(path)?,
+        None => {
+            let vocab_size = args.shape.vocab.unwrap_or_else(|| vocab_size_for(report.n_train_bytes));
+            let bar = ByteProgress::new(show, "tokenizer", Some(report.n_train_bytes));
+            tokenizer_for(&corpus, vocab_size, &cache, &mut notices, &mut |n| bar.add(n))?
+        }
     };
     notices.iter().for_each(|notice| display::notice(notice));
     let text = {
@@ -165,6 +202,8 @@ fn begin(args: &TrainArgs, began: Instant, show: display::Show) -> Result<Run> {
         prepare(&corpus, &tokenizer, &cache, &mut |n| bar.add(n))?
     };
     let cpu = Cpu::new(n_threads(args.threads));
+    let share = if args.then_chat.is_empty() { 1.0 } else { 1.0 - CHAT_SHARE };
+    let minutes = args.minutes.map(|minutes| share * minutes);
     let wishes = Wishes {
         preset: args.preset,
         batch: args.batch,
@@ -172,7 +211,7 @@ fn begin(args: &TrainArgs, began: Instant, show: display::Show) -> Result<Run> {
         lr: args.recipe.lr,
         recipe: args.recipe.wishes(),
         precision: args.precision.resolve(&cpu)?,
-        length: args.steps.map(Length::Steps).or(args.minutes.map(Length::Minutes)),
+        length: args.steps.map(Length::Steps).or(minutes.map(Length::Minutes)),
         seed: args.seed,
         patience: args.patience,
         save_every_s: args.save_every,

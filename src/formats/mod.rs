@@ -4,5 +4,6 @@
 pub mod blocks;
 pub mod gguf;
 pub mod llama2c;
+pub mod mapped;
 pub mod safetensors;
 pub mod token_shard;

@@ -9,6 +9,7 @@
 //!
 //! This module does not know what a model is; which names and shapes are wanted is `checkpoint`'s business.
 
+use super::blocks::TensorType;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -125,6 +126,22 @@ impl<R: Read + Seek> Reader<R> {
             widen(bytes, dtype, chunk).with_context(|| format!("tensor {name} cannot be converted to f32"))?;
         }
         Ok(())
+    }
+
+    /// Reads the tensor `name` whole, as it is stored: its type and its bytes.
+    pub fn read_stored(&mut self, name: &str) -> Result<(TensorType, Vec<u8>)> {
+        let info = self.header.info(name).with_context(|| format!("the file has no tensor {name}"))?;
+        let kind = match info.dtype {
+            Dtype::F32 => TensorType::F32,
+            Dtype::F16 => TensorType::F16,
+            Dtype::BF16 => TensorType::BF16,
+            other => bail!("tensor {name} is stored as {other}, but F32, F16 and BF16 are what this version reads"),
+        };
+        let (first, end) = info.data_offsets;
+        self.source.seek(SeekFrom::Start(self.data_start + first as u64))?;
+        let mut bytes = vec![0; end - first];
+        self.source.read_exact(&mut bytes).with_context(|| format!("tensor {name} ends early"))?;
+        Ok((kind, bytes))
     }
 
     /// Reads the tensor `name` whole.

@@ -13,8 +13,8 @@
 //!
 //! This file does not know documents, sides or tokenizers; those are `data`'s.
 
+use super::mapped::Mapped;
 use anyhow::{Context, Result, bail, ensure};
-use memmap2::Mmap;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ fn writing(path: &Path) -> String {
 
 /// A memory-mapped shard whose header has been checked against the file.
 pub struct Shard {
-    map: Mmap,
+    map: Mapped,
     id_width: usize,
     n_tokens: usize,
     n_text_bytes: u64,
@@ -109,7 +109,7 @@ impl Shard {
     /// Opens a shard made by the tokenizer with this hash; any fault of the header is one error that names the file.
     pub fn open(path: &Path, tokenizer_hash: &[u8; 32]) -> Result<Shard> {
         let file = File::open(path).with_context(|| format!("opening token shard {}", path.display()))?;
-        let map = map_file(&file).with_context(|| format!("mapping token shard {}", path.display()))?;
+        let map = Mapped::new(&file).with_context(|| format!("mapping token shard {}", path.display()))?;
         let (id_width, n_tokens, n_text_bytes) =
             check_header(&map, tokenizer_hash).with_context(|| format!("token shard {}", path.display()))?;
         Ok(Shard { map, id_width, n_tokens, n_text_bytes })
@@ -145,17 +145,6 @@ impl Shard {
             }
         }
     }
-}
-
-/// Maps a whole file for reading.
-#[allow(unsafe_code)]
-fn map_file(file: &File) -> std::io::Result<Mmap> {
-    // SAFETY: the mapping is sound as long as nobody changes or truncates the file while it is mapped. siskin writes a
-    // shard under a temporary name, renames it once it is whole, and never opens it for writing again; replacing it
-    // unlinks it, which leaves this mapping its old pages. The cache folder belongs to the user who runs siskin, so only
-    // a deliberate edit of the file in place, by that user, could break this; the operating system offers no lock
-    // against that. Reads go through `&[u8]` with bounds checks, and every bit pattern is a valid `u8`.
-    unsafe { Mmap::map(file) }
 }
 
 /// Checks every field against the bytes that are there; returns the id width, the number of ids, the bytes of text.

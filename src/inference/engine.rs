@@ -1,5 +1,4 @@
-//! Prefill and decode on packed `f32` weights: the Qwen3 shape, and without its QK-norm, with or without biases, those of
-//! llama and Qwen2.
+//! Prefill and decode on weights as they are stored, floats or codes: llama, Qwen2, Qwen3 and GPT-2.
 //!
 //! One code path serves one token and many: kernels give a row the same bits whatever rows are computed with it, so the
 //! logits do not depend on how a prompt is cut into chunks or on what the cache held before.
@@ -8,64 +7,58 @@
 //! is what makes many samples cheap.
 
 use super::LanguageModel;
+use super::weights::{FlatWeights, WeightSource, pack};
 use crate::kernels::Cpu;
-use crate::kernels::attention::{KvPanels, cached_attention};
-use crate::kernels::embedding::gather;
-use crate::kernels::gemm::{Matrix, PackedMatrix, Precision, Start, gemm_packed};
-use crate::kernels::norm::rms_norm;
-use crate::kernels::qk_norm_rope::{Heads, QkNorm, RopeTable, qk_norm_rope};
-use crate::kernels::swiglu::swiglu;
-use crate::model::{Config, Layout};
+use crate::kernels::transformer::{CacheType, State, Transformer};
+use crate::model::Config;
 use anyhow::{Result, ensure};
 
-/// Prompt tokens computed together: enough rows to use each packed weight well, few enough to keep buffers in the cache.
-const CHUNK: usize = 64;
+/// Prompt tokens computed together: enough rows to use each unpacked weight well, few enough to keep buffers in the cache.
+const CHUNK: usize = 128;
+
+/// How a model is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Tokens that the cache can hold.
+    pub context_len: usize,
+    /// Sequences that grow in step.
+    pub n_sequences: usize,
+    /// Threads to compute with.
+    pub n_threads: usize,
+    /// How the cache keeps keys and values.
+    pub cache: CacheType,
+}
 
 /// A model ready to run.
 pub struct Engine {
     cpu: Cpu,
     config: Config,
-    heads: Heads,
-    rope: RopeTable,
-    embedding: Vec<f32>,
-    layers: Vec<EngineLayer>,
-    final_norm: Vec<f32>,
-    head: PackedMatrix,
-    context_len: usize,
-    n_sequences: usize,
+    settings: Settings,
+    model: Transformer,
+    state: State,
     n_cached: usize,
-    buffers: Buffers,
-    logits: Vec<f32>,
-}
-
-/// One block: packed matrices, norms, and for each sequence a cache for each key/value head.
-struct EngineLayer {
-    attn_norm: Vec<f32>,
-    qkv: PackedMatrix,
-    qkv_bias: Vec<f32>,
-    q_norm: Vec<f32>,
-    k_norm: Vec<f32>,
-    o: PackedMatrix,
-    ffn_norm: Vec<f32>,
-    gate_up: PackedMatrix,
-    down: PackedMatrix,
-    caches: Vec<Vec<KvPanels>>,
-}
-
-/// Rows of the chunk under way, allocated once.
-struct Buffers {
-    residual: Vec<f32>,
-    middle: Vec<f32>,
-    normed: Vec<f32>,
-    qkv: Vec<f32>,
-    qk: Vec<f32>,
-    attention: Vec<f32>,
-    gate_up: Vec<f32>,
-    hidden: Vec<f32>,
 }
 
 impl Engine {
-    /// Packs `weights` (in the order of [`Layout`]) for a cache of `context_len` tokens on `n_threads` threads.
+    /// A model of `config` with the weights of `source`.
+    pub fn open(config: &Config, source: &dyn WeightSource, settings: Settings) -> Result<Engine> {
+        config.validate()?;
+        let Settings { context_len, n_sequences, n_threads, cache } = settings;
+        ensure!(
+            (1..=config.block_size).contains(&context_len),
+            "a context of {context_len} tokens was asked for, but this model was trained for 1 to {}",
+            config.block_size
+        );
+        ensure!(n_sequences > 0, "there must be at least one sequence");
+        let cpu = Cpu::new(n_threads);
+        let model = pack(&cpu, config, source, context_len)?;
+        let n_rows = CHUNK.min(context_len).max(n_sequences);
+        let state = State::new(&model, cache, context_len, n_sequences, n_rows, n_sequences, cpu.n_threads());
+        Ok(Engine { cpu, config: config.clone(), settings, model, state, n_cached: 0 })
+    }
+
+    /// Packs `weights` (in the order of [`crate::model::Layout`]) for a cache of `context_len` tokens on `n_threads`
+    /// threads. Weights and cache are f32, so nothing is rounded.
     pub fn new(config: &Config, weights: &[f32], context_len: usize, n_threads: usize) -> Result<Engine> {
         Engine::in_step(config, weights, context_len, 1, n_threads)
     }
@@ -79,66 +72,25 @@ impl Engine {
         n_threads: usize,
     ) -> Result<Engine> {
         config.validate()?;
-        ensure!(
-            config.family.rotates(),
-            "models of the family {} are not run by this version: export and quantize can write them",
-            config.family.name()
-        );
-        let layout = Layout::new(config);
-        ensure!(
-            weights.len() == layout.n_elements,
-            "{} weights given, but this shape has {}",
-            weights.len(),
-            layout.n_elements
-        );
-        ensure!(
-            (1..=config.block_size).contains(&context_len),
-            "a context of {context_len} tokens was asked for, but this model was trained for 1 to {}",
-            config.block_size
-        );
-        ensure!(n_sequences > 0, "there must be at least one sequence");
-        let cpu = Cpu::new(n_threads);
-        let cache = vec![KvPanels::new(context_len, config.head_dim); config.n_kv_head];
-        let pack = |range: &std::ops::Range<usize>, n_in: usize| {
-            let weights = &weights[range.clone()];
-            let mut packed = PackedMatrix::default();
-            packed.pack(&cpu, Precision::F32, Matrix::new(weights, weights.len() / n_in, n_in).transposed());
-            packed
-        };
-        let copy = |range: &std::ops::Range<usize>| weights[range.clone()].to_vec();
-        let layers = layout
-            .layers
-            .iter()
-            .map(|l| EngineLayer {
-                attn_norm: copy(&l.attn_norm),
-                qkv: pack(&l.qkv, config.n_embd),
-                qkv_bias: copy(&l.qkv_bias),
-                q_norm: copy(&l.q_norm),
-                k_norm: copy(&l.k_norm),
-                o: pack(&l.o, config.q_dim()),
-                ffn_norm: copy(&l.ffn_norm),
-                gate_up: pack(&l.gate_up, config.n_embd),
-                down: pack(&l.down, config.n_ffn),
-                caches: vec![cache.clone(); n_sequences],
-            })
-            .collect();
-        let head = pack(&layout.head, config.n_embd);
-        let heads = Heads { n_head: config.n_head, n_kv_head: config.n_kv_head, head_dim: config.head_dim };
-        Ok(Engine {
-            heads,
-            rope: RopeTable::new(context_len, config.head_dim, config.rope_theta),
-            embedding: copy(&layout.embed),
-            layers,
-            final_norm: copy(&layout.final_norm),
-            head,
-            context_len,
-            n_sequences,
-            n_cached: 0,
-            buffers: Buffers::new(config, heads, CHUNK.min(context_len).max(n_sequences)),
-            logits: vec![0.0; n_sequences * config.vocab_size],
-            config: config.clone(),
-            cpu,
-        })
+        let n_params = config.n_params();
+        ensure!(weights.len() == n_params, "{} weights given, but this shape has {n_params}", weights.len());
+        let settings = Settings { context_len, n_sequences, n_threads, cache: CacheType::F32 };
+        Engine::open(config, &FlatWeights(weights), settings)
+    }
+
+    /// The network itself: what it is made of, in bytes and weights.
+    pub fn network(&self) -> &Transformer {
+        &self.model
+    }
+
+    /// The model's shape.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Bytes of keys and values.
+    pub fn cache_bytes(&self) -> usize {
+        self.state.cache_bytes()
     }
 
     /// Reads one more id of each sequence (B) and returns the logits that follow each (B, V).
@@ -146,83 +98,25 @@ impl Engine {
     /// The caller sees to it that there is an id for each sequence, that all are below the vocabulary's size, and that
     /// the cache has room for one more.
     pub fn step(&mut self, ids: &[u32]) -> &[f32] {
-        assert_eq!(ids.len(), self.n_sequences, "an id for each sequence");
-        assert!(self.n_cached < self.context_len, "the context of {} tokens is full", self.context_len);
-        self.rows(ids, ids.len());
-        &self.logits[..ids.len() * self.config.vocab_size]
-    }
-
-    /// Reads `ids` after what was read before, and shows `each` the logits (V) that follow each of them, in order.
-    ///
-    /// The caller sees to what [`LanguageModel::feed`] asks for.
-    pub fn feed_each(&mut self, ids: &[u32], each: &mut dyn FnMut(&[f32])) {
-        assert!(self.n_cached + ids.len() <= self.context_len, "{} ids do not fit", ids.len());
-        assert_eq!(self.n_sequences, 1, "several sequences grow by `step`");
-        let v = self.config.vocab_size;
-        for chunk in ids.chunks(CHUNK) {
-            self.logits.resize(self.logits.len().max(chunk.len() * v), 0.0);
-            self.rows(chunk, chunk.len());
-            self.logits[..chunk.len() * v].chunks_exact(v).for_each(&mut *each);
-        }
+        assert_eq!(ids.len(), self.settings.n_sequences, "an id for each sequence");
+        assert!(
+            self.n_cached < self.settings.context_len,
+            "the context of {} tokens is full",
+            self.settings.context_len
+        );
+        self.rows(ids, ids.len())
     }
 
     /// Reads ids, as many of each sequence as of the others, and judges what follows the last `n_judged` rows.
-    fn rows(&mut self, ids: &[u32], n_judged: usize) {
-        let (n, c, v) = (ids.len(), self.config.n_embd, self.config.vocab_size);
-        gather(&self.cpu, &self.embedding, ids, &mut self.buffers.residual[..n * c]);
-        for l in 0..self.layers.len() {
-            self.attention(l, n);
-            self.ffn(l, n);
-        }
-        self.n_cached += n / self.n_sequences;
-        if n_judged > 0 {
-            let last = &self.buffers.residual[(n - n_judged) * c..n * c];
-            let normed = &mut self.buffers.normed[..n_judged * c];
-            rms_norm(&self.cpu, last, &self.final_norm, self.config.norm_eps, normed);
-            let logits = &mut self.logits[..n_judged * v];
-            gemm_packed(&self.cpu, Matrix::new(normed, n_judged, c), &self.head, logits, Start::Zero); // (B, V)
-        }
+    fn rows(&mut self, ids: &[u32], n_judged: usize) -> &[f32] {
+        let first = self.n_cached;
+        self.n_cached += ids.len() / self.settings.n_sequences;
+        self.model.pass(&self.cpu, &mut self.state, ids, first, n_judged)
     }
 
-    /// middle = residual + attention(norm(residual)) · Wo^T
-    fn attention(&mut self, l: usize, n: usize) {
-        let (cpu, heads, layer, b) = (&self.cpu, self.heads, &mut self.layers[l], &mut self.buffers);
-        let (c, width, eps) = (self.config.n_embd, heads.n_head * heads.head_dim, self.config.norm_eps);
-        let (residual, normed) = (&b.residual[..n * c], &mut b.normed[..n * c]);
-        let (qkv, qk) = (&mut b.qkv[..n * heads.qkv_width()], &mut b.qk[..n * heads.qk_width()]);
-        let out = &mut b.attention[..n * width];
-        rms_norm(cpu, residual, &layer.attn_norm, eps, normed);
-        let start = if layer.qkv_bias.is_empty() { Start::Zero } else { Start::Accumulate };
-        if !layer.qkv_bias.is_empty() {
-            qkv.chunks_exact_mut(layer.qkv_bias.len()).for_each(|row| row.copy_from_slice(&layer.qkv_bias));
-        }
-        gemm_packed(cpu, Matrix::new(normed, n, c), &layer.qkv, qkv, start); // (N, (H+2KV)*D)
-        let has_norm = self.config.family.has_qk_norm();
-        let norm = has_norm.then_some(QkNorm { q: &layer.q_norm, k: &layer.k_norm, eps });
-        // The rows of one sequence follow each other, and all sequences begin where the cache ends.
-        let n_each = n / self.n_sequences;
-        qk_norm_rope(cpu, heads, &self.rope, (self.n_cached, n_each), norm, qkv, qk);
-        for (s, caches) in layer.caches.iter_mut().enumerate() {
-            let rows = |width: usize| s * n_each * width..(s + 1) * n_each * width;
-            let (qk, qkv) = (&qk[rows(heads.qk_width())], &qkv[rows(heads.qkv_width())]);
-            for (head, cache) in caches.iter_mut().enumerate() {
-                store(cache, heads, head, self.n_cached, qk, qkv);
-            }
-            cached_attention(cpu, heads, caches, self.n_cached, qk, &mut out[rows(width)]); // (N, H*D)
-        }
-        gemm_packed(cpu, Matrix::new(out, n, width), &layer.o, &mut b.middle[..n * c], Start::From(residual)); // (N, C)
-    }
-
-    /// residual = middle + swiglu(norm(middle) · Wgu^T) · Wdown^T
-    fn ffn(&mut self, l: usize, n: usize) {
-        let (cpu, layer, b) = (&self.cpu, &self.layers[l], &mut self.buffers);
-        let (c, f) = (self.config.n_embd, self.config.n_ffn);
-        let (middle, normed) = (&b.middle[..n * c], &mut b.normed[..n * c]);
-        let (gate_up, hidden) = (&mut b.gate_up[..n * 2 * f], &mut b.hidden[..n * f]);
-        rms_norm(cpu, middle, &layer.ffn_norm, self.config.norm_eps, normed);
-        gemm_packed(cpu, Matrix::new(normed, n, c), &layer.gate_up, gate_up, Start::Zero); // (N, 2F)
-        swiglu(cpu, f, gate_up, hidden); // (N, F)
-        gemm_packed(cpu, Matrix::new(hidden, n, f), &layer.down, &mut b.residual[..n * c], Start::From(middle)); // (N, C)
+    fn check_room(&self, ids: &[u32]) {
+        assert!(self.n_cached + ids.len() <= self.settings.context_len, "{} ids do not fit", ids.len());
+        assert_eq!(self.settings.n_sequences, 1, "several sequences grow by `step`");
     }
 }
 
@@ -232,7 +126,7 @@ impl LanguageModel for Engine {
     }
 
     fn context_len(&self) -> usize {
-        self.context_len
+        self.settings.context_len
     }
 
     fn n_cached(&self) -> usize {
@@ -244,39 +138,24 @@ impl LanguageModel for Engine {
     }
 
     fn feed(&mut self, ids: &[u32]) -> &[f32] {
-        assert!(!ids.is_empty() && self.n_cached + ids.len() <= self.context_len, "{} ids do not fit", ids.len());
-        assert_eq!(self.n_sequences, 1, "several sequences grow by `step`");
-        let n_chunks = ids.len().div_ceil(CHUNK);
-        for (i, chunk) in ids.chunks(CHUNK).enumerate() {
-            self.rows(chunk, usize::from(i + 1 == n_chunks));
+        assert!(!ids.is_empty(), "there is no id to read");
+        self.check_room(ids);
+        let n_first = (ids.len() - 1) / CHUNK * CHUNK;
+        for chunk in ids[..n_first].chunks(CHUNK) {
+            self.rows(chunk, 0);
         }
-        &self.logits[..self.config.vocab_size]
+        self.rows(&ids[n_first..], 1)
     }
-}
 
-impl Buffers {
-    fn new(config: &Config, heads: Heads, n_rows: usize) -> Buffers {
-        let rows = |width: usize| vec![0.0; n_rows * width];
-        Buffers {
-            residual: rows(config.n_embd),
-            middle: rows(config.n_embd),
-            normed: rows(config.n_embd),
-            qkv: rows(heads.qkv_width()),
-            qk: rows(heads.qk_width()),
-            attention: rows(config.q_dim()),
-            gate_up: rows(2 * config.n_ffn),
-            hidden: rows(config.n_ffn),
+    fn feed_each(&mut self, ids: &[u32], each: &mut dyn FnMut(&[f32])) {
+        self.check_room(ids);
+        let v = self.config.vocab_size;
+        // As many rows of logits as fit 16 MB, which is the CPU's nearest large cache.
+        let n_rows = ((4 << 20) / v).clamp(1, CHUNK);
+        self.state.make_room(n_rows.min(ids.len()) * v);
+        for chunk in ids.chunks(n_rows) {
+            self.rows(chunk, chunk.len()).chunks_exact(v).for_each(&mut *each);
         }
-    }
-}
-
-/// Stores the keys and values of a chunk for one key/value head.
-fn store(cache: &mut KvPanels, heads: Heads, head: usize, first: usize, qk: &[f32], qkv: &[f32]) {
-    let d = heads.head_dim;
-    for (r, (qk, qkv)) in qk.chunks_exact(heads.qk_width()).zip(qkv.chunks_exact(heads.qkv_width())).enumerate() {
-        let key = &qk[(heads.n_head + head) * d..][..d];
-        let value = &qkv[(heads.n_head + heads.n_kv_head + head) * d..][..d];
-        cache.store(first + r, key, value);
     }
 }
 
@@ -332,8 +211,9 @@ mod tests {
 
     #[test]
     fn the_logits_after_each_id_are_those_of_reading_up_to_it() {
-        for family in [Family::Qwen3, Family::Llama, Family::Qwen2] {
-            let config = Config { family, ..config() };
+        for family in Family::ALL {
+            let n_kv_head = if family.rotates() { 2 } else { 4 };
+            let config = Config { family, n_kv_head, ..config() };
             let weights: Vec<f32> = (0..config.n_params()).map(|i| ((i * i % 83) as f32 - 41.0) * 0.01).collect();
             let mut engine = Engine::new(&config, &weights, 160, 2).unwrap();
             let mut found = Vec::new();
@@ -344,14 +224,6 @@ mod tests {
                 assert!(engine.feed(&ids()[..n]) == found[n - 1], "{family:?}, {n} ids");
             }
         }
-    }
-
-    #[test]
-    fn a_family_with_learned_positions_is_refused() {
-        let config = Config { family: Family::Gpt2, n_kv_head: 4, ..config() };
-        let error =
-            Engine::new(&config, &vec![0.0; config.n_params()], 10, 1).err().expect("it is not run").to_string();
-        assert!(error.contains("gpt2"), "{error}");
     }
 
     #[test]

@@ -164,7 +164,7 @@ fn only(seen: Range<usize>, row: &mut [f32]) -> &mut [f32] {
 for_each_isa! {
     /// Turns the scores of `seen` keys into probabilities and the rest into zeros; returns the logarithm of the sum of
     /// exponentials of the scaled scores.
-    fn softmax_row(scores: &mut [f32], seen: Range<usize>, scale: f32) -> f32 {
+    pub(super) fn softmax_row(scores: &mut [f32], seen: Range<usize>, scale: f32) -> f32 {
         let seen = only(seen, scores);
         let max = max(seen) * scale;
         for s in seen.iter_mut() {

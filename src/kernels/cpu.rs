@@ -4,11 +4,11 @@ use super::aligned::AlignedBuf;
 use super::pool::Pool;
 use std::cell::RefCell;
 
-/// Proof that the CPU has AVX2 and FMA.
+/// Proof that the CPU has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Avx2(());
 
-/// Proof that the CPU has AVX-512 F, BW, DQ and VL (and AVX2 and FMA).
+/// Proof that the CPU has AVX-512 F, BW, DQ and VL (and AVX2, FMA and F16C).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Avx512 {
     bf16: bool,
@@ -20,7 +20,7 @@ impl Avx2 {
     /// The token, where the CPU (and the operating system) supports it.
     pub fn new() -> Option<Avx2> {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
             return Some(Avx2(()));
         }
         None

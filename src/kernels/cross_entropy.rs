@@ -23,6 +23,14 @@ pub fn cross_entropy(cpu: &Cpu, logits: &mut [f32], targets: &[u32], scale: f32,
 }
 
 for_each_isa! {
+    /// The cross-entropy of one row against its target in nats.
+    pub fn nats_of(logits: &[f32], target: u32) -> f32 {
+        let max = max(logits);
+        sum([logits], |[logit]| exp(logit - max)).ln() - (logits[target as usize] - max)
+    }
+}
+
+for_each_isa! {
     fn one_row(logits: &mut [f32], target: u32, scale: f32) -> f32 {
         if target == IGNORED {
             logits.fill(0.0);

@@ -20,6 +20,7 @@ pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
 pub mod fill;
+pub mod gelu;
 pub mod gemm;
 #[cfg(test)]
 pub(crate) mod gradient_check;
@@ -33,6 +34,7 @@ pub mod random;
 pub mod scalar;
 pub mod shared;
 pub mod swiglu;
+pub mod transformer;
 
 pub use aligned::AlignedBuf;
 pub use cpu::{Cpu, Isa};

@@ -74,6 +74,28 @@ for_each_isa! {
 }
 
 for_each_isa! {
+    /// y = RMSNorm of a single row x, with the bits of [`rms_norm`].
+    pub(super) fn rms_norm_row(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
+        let scale = inverse_rms(x, eps);
+        for ((y, x), weight) in y.iter_mut().zip(x).zip(weight) {
+            *y = x * scale * weight;
+        }
+    }
+}
+
+for_each_isa! {
+    /// y = LayerNorm of a single row x (Ba, Kiros and Hinton, arXiv 1607.06450).
+    pub(super) fn layer_norm_row(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32]) {
+        let n = x.len() as f32;
+        let mean = sum([x], |[x]| x) / n;
+        let scale = 1.0 / (sum([x], |[x]| (x - mean) * (x - mean)) / n + eps).sqrt();
+        for (((y, x), weight), bias) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+            *y = (x - mean) * scale * weight + bias;
+        }
+    }
+}
+
+for_each_isa! {
     fn rows_backward(x: &[f32], weight: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], d_weight: &mut [f32]) {
         let c = weight.len();
         for ((x, dy), dx) in x.chunks_exact(c).zip(dy.chunks_exact(c)).zip(dx.chunks_exact_mut(c)) {

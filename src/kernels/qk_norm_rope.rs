@@ -184,6 +184,23 @@ fn forward_heads(d: usize, n_head: usize, (cos, sin): (&[f32], &[f32]), norm: Qk
     }
 }
 
+for_each_isa! {
+    /// One head in place, at `position`: normalised if there are weights (D), and turned.
+    pub(super) fn norm_and_turn(table: &RopeTable, position: usize, weight: &[f32], eps: f32, x: &mut [f32]) {
+        if !weight.is_empty() {
+            let scale = inverse_rms(x, eps);
+            for (x, weight) in x.iter_mut().zip(weight) {
+                *x = *x * scale * weight;
+            }
+        }
+        let (cos, sin) = table.at(position);
+        let (x1, x2) = x.split_at_mut(table.half);
+        for (((x1, x2), cos), sin) in x1.iter_mut().zip(x2).zip(cos).zip(sin) {
+            (*x1, *x2) = (*x1 * cos - *x2 * sin, *x1 * sin + *x2 * cos);
+        }
+    }
+}
+
 /// The gradients of [`qk_norm_rope`] for sequences that begin at position 0: overwrites the q and k columns of `d_qkv`,
 /// adds to the norms' gradients, and destroys `d_qk`.
 pub fn qk_norm_rope_backward(

@@ -47,6 +47,22 @@ impl<'a, T> SharedSlice<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(range.start), range.len()) }
     }
 
+    /// The elements of `range`, to be read.
+    ///
+    /// # Safety
+    /// While the result lives, no other task writes these elements.
+    pub unsafe fn read(&self, range: Range<usize>) -> &'a [T] {
+        assert!(range.start <= range.end && range.end <= self.len, "{range:?} of a slice of {}", self.len);
+        // SAFETY: in bounds by the assertion, and not written to by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.ptr.add(range.start), range.len()) }
+    }
+
+    /// The elements of `range` as a shared slice of their own.
+    pub fn part(&self, range: Range<usize>) -> SharedSlice<'a, T> {
+        assert!(range.start <= range.end && range.end <= self.len, "{range:?} of a slice of {}", self.len);
+        SharedSlice { ptr: self.as_ptr_at(range.start), len: range.len(), _borrow: PhantomData }
+    }
+
     /// The address of element `idx`, for strided writes.
     pub fn as_ptr_at(&self, idx: usize) -> *mut T {
         assert!(idx <= self.len, "element {idx} of a slice of {}", self.len);

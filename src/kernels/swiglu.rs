@@ -31,6 +31,15 @@ for_each_isa! {
 }
 
 for_each_isa! {
+    /// gate = silu(gate) * up, with the bits of [`swiglu`].
+    pub(super) fn swiglu_in_place(gate: &mut [f32], up: &[f32]) {
+        for (gate, up) in gate.iter_mut().zip(up) {
+            *gate = *gate * sigmoid(*gate) * *up;
+        }
+    }
+}
+
+for_each_isa! {
     /// The gradients of [`swiglu_rows`], which take the place of `gate_up` (N, 2F), and h (N, F) once more: the backward
     /// pass needs it again, and what it takes is at hand.
     pub fn swiglu_backward_rows(n_ffn: usize, gate_up: &mut [f32], dh: &[f32], h: &mut [f32]) {

@@ -102,7 +102,13 @@ pub fn interleave(rows: &[f32], head_dim: usize, row_len: usize) -> Vec<f32> {
 
 /// The inverse of [`interleave`]: from Meta's order to transformers'.
 pub fn deinterleave(rows: &[f32], head_dim: usize, row_len: usize) -> Vec<f32> {
-    reorder(rows, head_dim, row_len, |i| i % (head_dim / 2) * 2 + i / (head_dim / 2))
+    reorder(rows, head_dim, row_len, |i| deinterleaved_row(i, head_dim))
+}
+
+/// Which row of a matrix in Meta's order is row `r` in transformers' order.
+pub fn deinterleaved_row(r: usize, head_dim: usize) -> usize {
+    let i = r % head_dim;
+    r - i + i % (head_dim / 2) * 2 + i / (head_dim / 2)
 }
 
 /// Row i of each head comes from row `from(i)` of the same head.

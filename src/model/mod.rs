@@ -15,7 +15,7 @@ mod mix;
 mod preset;
 
 pub use config::Config;
-pub use family::{Family, deinterleave, interleave};
+pub use family::{Family, deinterleave, deinterleaved_row, interleave};
 pub use init::initial_weights;
 pub use layout::{Layer, Layout, Part, TensorSpec};
 pub use mix::{Mix, Stored};

@@ -7,9 +7,10 @@
 use super::network::{Batch, Network};
 use crate::data::conversations::{self, Turns, pack};
 use crate::data::loader::TokenSource;
-use crate::kernels::Cpu;
+use crate::inference::LanguageModel;
 use crate::kernels::attention::Sequences;
-use crate::kernels::cross_entropy::IGNORED;
+use crate::kernels::cross_entropy::{IGNORED, nats_of};
+use crate::kernels::{Cpu, Isa};
 
 /// What an evaluation found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -129,9 +130,32 @@ pub fn evaluate_by_document(
     max_rows: usize,
     on_tokens: &mut dyn FnMut(usize),
 ) -> Option<ByDocument> {
+    let all = |each: &mut EachWindow| predict(network, cpu, source, usize::MAX, max_rows, each);
+    by_document(all, token_bytes, starts, on_tokens)
+}
+
+/// The same for any model that is run, in windows of `n_window` tokens.
+pub fn evaluate_model_by_document(
+    model: &mut dyn LanguageModel,
+    n_window: usize,
+    source: &dyn TokenSource,
+    token_bytes: &[u32],
+    starts: &[usize],
+    on_tokens: &mut dyn FnMut(usize),
+) -> Option<ByDocument> {
+    by_document(|each| predict_by_model(model, n_window, source, each), token_bytes, starts, on_tokens)
+}
+
+/// Sums what `all` windows cost by document.
+fn by_document(
+    all: impl FnOnce(&mut EachWindow),
+    token_bytes: &[u32],
+    starts: &[usize],
+    on_tokens: &mut dyn FnMut(usize),
+) -> Option<ByDocument> {
     let (mut windows, mut documents) = (Vec::new(), vec![Cost::default(); starts.len()]);
     let mut document = 0;
-    predict(network, cpu, source, usize::MAX, max_rows, &mut |start, nats, targets| {
+    all(&mut |start, nats, targets| {
         for (i, (&nats, &target)) in nats.iter().zip(targets).filter(|&(_, &t)| t != IGNORED).enumerate() {
             // The token that begins the next document is the one that ends this.
             while starts.get(document + 1).is_some_and(|&next| next < start + i + 1) {
@@ -177,6 +201,20 @@ fn predict(
         for (i, (nats, targets)) in nats.chunks_exact(t).zip(targets.chunks_exact(t)).enumerate() {
             each(start(first + i), nats, targets);
         }
+    }
+}
+
+fn predict_by_model(model: &mut dyn LanguageModel, n_window: usize, source: &dyn TokenSource, each: &mut EachWindow) {
+    let (n_targets, isa) = (source.n_tokens().saturating_sub(1), Isa::best());
+    let (mut ids, mut nats) = (vec![0; n_window + 1], Vec::with_capacity(n_window));
+    for start in (0..n_targets).step_by(n_window) {
+        let n = n_window.min(n_targets - start);
+        source.copy_tokens(start, &mut ids[..=n]);
+        let (read, targets) = (&ids[..n], &ids[1..=n]);
+        model.truncate(0);
+        nats.clear();
+        model.feed_each(read, &mut |logits| nats.push(nats_of(isa, logits, targets[nats.len()])));
+        each(start, &nats, targets);
     }
 }
 

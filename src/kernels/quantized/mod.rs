@@ -53,6 +53,9 @@ pub const TILES_AT_ONCE: usize = 2;
 /// Tiles that a task of [`PackedMatrix::pack`] packs.
 const TILES_PER_TASK: usize = 8;
 
+/// Bytes packed before the caller is told.
+const STRIP_BYTES: usize = 4 << 20;
+
 /// A matrix of weights in tiles of 16 rows, at the bits per weight of the file.
 pub struct PackedMatrix {
     kind: WeightType,
@@ -92,28 +95,53 @@ impl PackedMatrix {
     /// where the bytes are not that many, or a row is no whole number of blocks.
     pub fn pack(cpu: &Cpu, kind: WeightType, n_rows: usize, n_columns: usize, bytes: &[u8]) -> PackedMatrix {
         let row_bytes = kind.row_bytes(n_columns);
-        assert!(n_columns > 0, "a matrix without columns");
         assert_eq!(Some(bytes.len()), row_bytes.checked_mul(n_rows), "{n_rows} x {n_columns} weights of {kind:?}");
+        let row = |r: usize| &bytes[r * row_bytes..(r + 1) * row_bytes];
+        PackedMatrix::pack_rows(cpu, kind, (n_rows, n_columns), &row, &mut |_| ())
+    }
+
+    /// As [`pack`](Self::pack), with row r where `row(r)` says. Tells `packed` which rows will not be asked for again,
+    /// a few megabytes at a time, so that the caller can let go of them. Panics where a row is not as long as `n_columns`
+    /// of `kind` are.
+    pub fn pack_rows<'a>(
+        cpu: &Cpu,
+        kind: WeightType,
+        (n_rows, n_columns): (usize, usize),
+        row: &(dyn Fn(usize) -> &'a [u8] + Sync),
+        packed: &mut dyn FnMut(Range<usize>),
+    ) -> PackedMatrix {
+        let row_bytes = kind.row_bytes(n_columns);
+        assert!(n_columns > 0, "a matrix without columns");
         let tile_bytes = match kind.coding() {
             Some(coding) => coding.tile_bytes(n_columns / BLOCK),
             None => floats::tile_bytes(kind, n_columns),
         };
         let n_tiles = n_rows.div_ceil(TILE_ROWS);
         let mut data = AlignedBuf::zeros(n_tiles * tile_bytes / size_of::<f32>());
-        let shared = SharedSlice::new(&mut data);
-        cpu.pool.for_pieces(n_tiles, TILES_PER_TASK, |_, tiles| {
-            for tile in tiles {
-                let words = tile * tile_bytes / size_of::<f32>()..(tile + 1) * tile_bytes / size_of::<f32>();
-                // SAFETY: tasks have disjoint tiles.
-                let out = bytemuck::cast_slice_mut(unsafe { shared.range(words) });
-                let rows = tile * TILE_ROWS..((tile + 1) * TILE_ROWS).min(n_rows);
-                let rows = bytes[rows.start * row_bytes..rows.end * row_bytes].chunks_exact(row_bytes);
-                match kind.coding() {
-                    Some(coding) => pack::pack_codes(kind, coding, rows, out),
-                    None => pack::pack_floats(floats::size(kind), rows, out),
+        let rows_of = |tile: usize| tile * TILE_ROWS..((tile + 1) * TILE_ROWS).min(n_rows);
+        let strip = (STRIP_BYTES / tile_bytes).next_multiple_of(TILES_PER_TASK).max(TILES_PER_TASK);
+        for first in (0..n_tiles).step_by(strip) {
+            let n_taken = strip.min(n_tiles - first);
+            let words = first * tile_bytes / size_of::<f32>()..(first + n_taken) * tile_bytes / size_of::<f32>();
+            let shared = SharedSlice::new(&mut data[words]);
+            cpu.pool.for_pieces(n_taken, TILES_PER_TASK, |_, tiles| {
+                for tile in tiles {
+                    let words = tile * tile_bytes / size_of::<f32>()..(tile + 1) * tile_bytes / size_of::<f32>();
+                    // SAFETY: tasks have disjoint tiles.
+                    let out = bytemuck::cast_slice_mut(unsafe { shared.range(words) });
+                    let rows = rows_of(first + tile).map(|r| {
+                        let bytes = row(r);
+                        assert_eq!(bytes.len(), row_bytes, "bytes of row {r}");
+                        bytes
+                    });
+                    match kind.coding() {
+                        Some(coding) => pack::pack_codes(kind, coding, rows, out),
+                        None => pack::pack_floats(floats::size(kind), rows, out),
+                    }
                 }
-            }
-        });
+            });
+            packed(rows_of(first).start..rows_of(first + n_taken - 1).end);
+        }
         PackedMatrix { kind, n_rows, n_columns, tile_bytes, data }
     }
 
