@@ -18,6 +18,8 @@ pub(super) struct Loaded {
     pub(super) engine: Engine,
     /// Whether it has learned from dialogues, so that it can take turns.
     pub(super) trained_on_messages: bool,
+    /// How a model from elsewhere writes a dialogue, a Jinja template.
+    pub(super) chat_template: Option<String>,
 }
 
 /// Loads the model that `name` means (see [`checkpoint::resolve`]), to run on `n_threads`.
@@ -35,7 +37,10 @@ pub(super) fn load(name: Option<&str>, n_threads: usize) -> Result<Loaded> {
     let weights = dir.load_weights(&config)?;
     let engine = Engine::new(&config, &weights, config.block_size, n_threads)
         .with_context(|| format!("preparing {}", path.display()))?;
-    let trained_on_messages = dir.manifest()?.is_some_and(|manifest| manifest.trained_on_messages);
+    let manifest = dir.manifest()?;
+    // A model trained here has ChatML in its files, whether it has learned it or not.
+    let chat_template = if manifest.is_none() { dir.chat_template()? } else { None };
+    let trained_on_messages = manifest.is_some_and(|manifest| manifest.trained_on_messages);
     let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    Ok(Loaded { name, tokenizer, engine, trained_on_messages })
+    Ok(Loaded { name, tokenizer, engine, trained_on_messages, chat_template })
 }
