@@ -1,7 +1,7 @@
 //! A training step and a token, once the first has made its buffers, ask the system for no memory.
 
 use siskin::inference::{CacheType, Engine, FlatWeights, LanguageModel, Settings};
-use siskin::kernels::Cpu;
+use siskin::kernels::{Cpu, Isa};
 use siskin::model::{Preset, initial_weights};
 use siskin::training::network::{Batch, Network};
 use siskin::training::optimizer::{MuonSettings, Optimizer, OptimizerSettings};
@@ -66,7 +66,7 @@ fn a_token_and_a_chunk_after_the_first_allocate_nothing() {
     let config = Preset::Nano.config(300, 128);
     let weights = initial_weights(&config, 1);
     for (n_threads, cache) in [(1, CacheType::F16), (2, CacheType::F16), (2, CacheType::Q8)] {
-        let settings = Settings { context_len: 128, n_sequences: 1, n_threads, cache };
+        let settings = Settings { context_len: 128, n_sequences: 1, n_threads, cache, isa: Isa::best() };
         let mut engine = Engine::open(&config, &FlatWeights(&weights), settings).unwrap();
         let mut read = |ids: &[u32]| {
             let before = N_ALLOCATIONS.load(Ordering::Relaxed);

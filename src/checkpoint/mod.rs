@@ -8,6 +8,7 @@
 
 mod atomic;
 mod gguf;
+mod gguf_summary;
 mod import;
 mod manifest;
 mod model_dir;
@@ -21,6 +22,7 @@ mod weights;
 
 pub use atomic::write_atomic;
 pub use gguf::{Contents, GgufModel, StoredTensor, Written};
+pub use gguf_summary::{GgufSummary, TypeShare};
 pub use import::Imported;
 pub use manifest::{BaseModel, Manifest, Verbatim};
 pub use model_dir::{ModelDir, QUANTIZED};

@@ -22,7 +22,7 @@ pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(super) const GENERATION_CONFIG: &str = "generation_config.json";
-const CHAT_TEMPLATE: &str = "chat_template.jinja";
+pub(super) const CHAT_TEMPLATE: &str = "chat_template.jinja";
 /// The quantized copy that training leaves.
 pub const QUANTIZED: &str = "model.q8_0.gguf";
 const MANIFEST: &str = "run.json";

@@ -5,8 +5,7 @@
 //! | a `.gguf` file, here or on the Hub | the file, at its bits per weight |
 //! | a model directory | its `model.q8_0.gguf`, unless that is missing, older than the weights, or not wanted; else the weights |
 //!
-//! Families with a [`Config`] run on the engine of [`crate::inference`]. [`other_family`] is where one that only another
-//! backend runs would go.
+//! Families with a [`Config`] run on the engine of [`crate::inference`], others on candle ([`Backend`]).
 
 use super::gguf::GgufWeights;
 use super::model_dir::{ModelDir, QUANTIZED};
@@ -14,8 +13,11 @@ use super::names::{Found, find};
 use super::weights::StoredWeights;
 use crate::formats::gguf::Gguf;
 use crate::formats::mapped::Mapped;
-use crate::inference::{CacheType, Engine, LanguageModel, Settings, WeightSource};
-use crate::model::{Config, Family};
+use crate::inference::bench::Facts;
+use crate::inference::candle_backend::{self, CandleModel};
+use crate::inference::{Backend, CacheType, Engine, LanguageModel, Settings, WeightSource};
+use crate::kernels::Isa;
+use crate::model::Config;
 use crate::tokenizer::{FromGguf, Tokenizer};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -39,19 +41,35 @@ pub struct OpenOptions {
     pub n_threads: usize,
     /// Tokens that the cache holds; the model's whole context where none are given.
     pub context_len: Option<usize>,
+    /// Most tokens that the cache holds, whatever the model's context.
+    pub longest_context: Option<usize>,
     /// How the cache keeps keys and values.
     pub cache: CacheType,
+    /// The instruction set to compute with.
+    pub isa: Isa,
 }
 
 impl OpenOptions {
     /// What chat and complete want: the fastest weights and the whole context.
     pub fn new(n_threads: usize) -> OpenOptions {
-        OpenOptions { which: Which::Fastest, n_threads, context_len: None, cache: CacheType::F16 }
+        OpenOptions {
+            which: Which::Fastest,
+            n_threads,
+            context_len: None,
+            longest_context: None,
+            cache: CacheType::F16,
+            isa: Isa::best(),
+        }
+    }
+
+    /// Tokens that the cache of a model holds which was trained for so many.
+    fn context_of(&self, trained: usize) -> usize {
+        self.context_len.unwrap_or(trained).min(self.longest_context.unwrap_or(usize::MAX))
     }
 
     fn settings(&self, config: &Config) -> Settings {
-        let context_len = self.context_len.unwrap_or(config.block_size);
-        Settings { context_len, n_sequences: 1, n_threads: self.n_threads, cache: self.cache }
+        let context_len = self.context_of(config.block_size);
+        Settings { context_len, n_sequences: 1, n_threads: self.n_threads, cache: self.cache, isa: self.isa }
     }
 }
 
@@ -63,6 +81,12 @@ pub struct Opened {
     pub path: PathBuf,
     /// The network.
     pub model: Box<dyn LanguageModel + Send>,
+    /// What runs it.
+    pub backend: Backend,
+    /// Threads that it computes with.
+    pub n_threads: usize,
+    /// What a pass through it takes.
+    pub facts: Facts,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// How a dialogue is written, a Jinja template.
@@ -83,11 +107,19 @@ pub fn open(name: Option<&str>, runs: &Path, options: OpenOptions) -> Result<Ope
     }
 }
 
+/// A network that is ready to run, and what is to be known of it.
+struct Running {
+    model: Box<dyn LanguageModel + Send>,
+    backend: Backend,
+    n_threads: usize,
+    facts: Facts,
+}
+
 /// Opens a model directory.
 pub fn open_dir(dir: &ModelDir, options: OpenOptions) -> Result<Opened> {
     let (config, tokenizer, manifest) = (dir.config()?, dir.tokenizer()?, dir.manifest()?);
     let quantized = dir.path.join(QUANTIZED);
-    let (model, path) = match options.which == Which::Fastest && is_newer(&quantized, dir) {
+    let (running, path) = match options.which == Which::Fastest && is_newer(&quantized, dir) {
         true => {
             let instead = "opening the quantized copy (`--weights full` runs the trained weights instead)";
             (run_gguf(&quantized, Some(&config), options).context(instead)?, quantized)
@@ -100,10 +132,14 @@ pub fn open_dir(dir: &ModelDir, options: OpenOptions) -> Result<Opened> {
             )
         }
     };
+    let Running { model, backend, n_threads, facts } = running;
     Ok(Opened {
         name: dir.name(),
         path,
         model,
+        backend,
+        n_threads,
+        facts,
         chat_template: dir.chat_template()?,
         // A model trained here has learned every text behind the mark that ends one.
         begin_of_text: manifest.as_ref().map(|_| tokenizer.end_of_text()).or(tokenizer.begin_of_text()),
@@ -117,8 +153,8 @@ pub fn open_dir(dir: &ModelDir, options: OpenOptions) -> Result<Opened> {
 pub fn open_gguf(path: &Path, options: OpenOptions) -> Result<Opened> {
     let opening = || format!("opening {}", path.display());
     let file = Mapped::open(path)?;
-    let text = Gguf::parse(&file).and_then(|gguf| FromGguf::read(gguf.metadata())).with_context(opening)?;
-    let model = run_mapped(&file, None, options).with_context(opening)?;
+    let text = text_of(&file).with_context(opening)?;
+    let Running { model, backend, n_threads, facts } = run_mapped(&file, None, options).with_context(opening)?;
     ensure!(
         text.tokenizer.vocab_size() <= model.vocab_size(),
         "{}: the tokenizer has {} entries, but the embedding only {} rows: the file is damaged",
@@ -131,12 +167,22 @@ pub fn open_gguf(path: &Path, options: OpenOptions) -> Result<Opened> {
         name: path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned()),
         path: path.to_owned(),
         model,
+        backend,
+        n_threads,
+        facts,
         takes_turns: text.chat_template.as_ref().is_some_and(is_chatml),
         begin_of_text: text.tokenizer.begin_of_text(),
         chat_template: text.chat_template,
         end_ids: text.end_ids,
         tokenizer: text.tokenizer,
     })
+}
+
+/// The tokenizer of a file and what belongs to it, once it is known that the network can be run.
+fn text_of(file: &Mapped) -> Result<FromGguf> {
+    let gguf = Gguf::parse(file)?;
+    Backend::of(gguf.metadata().want("general.architecture")?)?;
+    FromGguf::read(gguf.metadata())
 }
 
 /// Whether the quantized copy is there and was not made of older weights.
@@ -149,27 +195,37 @@ fn is_newer(quantized: &Path, dir: &ModelDir) -> bool {
 }
 
 /// The network of a file, which must have the shape that is `wanted`.
-fn run_gguf(path: &Path, wanted: Option<&Config>, options: OpenOptions) -> Result<Box<dyn LanguageModel + Send>> {
+fn run_gguf(path: &Path, wanted: Option<&Config>, options: OpenOptions) -> Result<Running> {
     run_mapped(&Mapped::open(path)?, wanted, options).with_context(|| format!("opening {}", path.display()))
 }
 
-fn run_mapped(file: &Mapped, wanted: Option<&Config>, options: OpenOptions) -> Result<Box<dyn LanguageModel + Send>> {
+fn run_mapped(file: &Mapped, wanted: Option<&Config>, options: OpenOptions) -> Result<Running> {
     let gguf = Gguf::parse(file)?;
-    let family: &str = gguf.metadata().want("general.architecture")?;
-    if Family::named(family).is_err() {
-        return other_family(family);
+    let architecture: &str = gguf.metadata().want("general.architecture")?;
+    match Backend::of(architecture)? {
+        Backend::Native => {
+            let weights = GgufWeights::new(gguf, file)?;
+            let config = weights.config().clone();
+            ensure!(wanted.is_none_or(|wanted| *wanted == config), "its shape is not that of the model's config.json");
+            run(&config, &weights, options)
+        }
+        Backend::Candle => run_by_candle(&gguf, architecture, file, options),
     }
-    let weights = GgufWeights::new(gguf, file)?;
-    let config = weights.config().clone();
-    ensure!(wanted.is_none_or(|wanted| *wanted == config), "its shape is not that of the model's config.json");
-    run(&config, &weights, options)
 }
 
 /// The place of families that the engine does not run.
-fn other_family(family: &str) -> Result<Box<dyn LanguageModel + Send>> {
-    Err(Family::named(family).err().context("only other families come here")?)
+fn run_by_candle(gguf: &Gguf, architecture: &str, file: &Mapped, options: OpenOptions) -> Result<Running> {
+    let trained: usize = gguf.metadata().want(&format!("{architecture}.context_length"))?;
+    Ok(Running {
+        facts: Facts::of_file(gguf),
+        model: Box::new(CandleModel::read(file, options.context_of(trained))?),
+        backend: Backend::Candle,
+        n_threads: candle_backend::n_threads(),
+    })
 }
 
-fn run(config: &Config, weights: &dyn WeightSource, options: OpenOptions) -> Result<Box<dyn LanguageModel + Send>> {
-    Ok(Box::new(Engine::open(config, weights, options.settings(config))?))
+fn run(config: &Config, weights: &dyn WeightSource, options: OpenOptions) -> Result<Running> {
+    let engine = Engine::open(config, weights, options.settings(config))?;
+    let (facts, n_threads) = (engine.facts(), options.n_threads);
+    Ok(Running { model: Box::new(engine), backend: Backend::Native, n_threads, facts })
 }

@@ -4,7 +4,7 @@
 //! files, and a person has to say which. Files that are in the cache are used without a question to the hub, except by
 //! [`pull`], which asks for the newest. How files travel is the hub's business.
 
-use super::model_dir::{CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS};
+use super::model_dir::{CHAT_TEMPLATE, CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS};
 use super::quant_names::{QuantName, recommended};
 use super::weights::INDEX;
 use crate::hub::{HubFile, HubName, Repository};
@@ -112,7 +112,9 @@ fn choose(files: &[HubFile], name: &HubName) -> Result<Choice> {
     let required = [CONFIG, TOKENIZER];
     if !weights.is_empty() && required.into_iter().all(has) {
         // The weights go last: what is wrong with the rest shows before the long wait.
-        let small = [TOKENIZER_CONFIG, GENERATION_CONFIG, CONFIG, TOKENIZER].into_iter().filter(|file| has(file));
+        let small = [CHAT_TEMPLATE, TOKENIZER_CONFIG, GENERATION_CONFIG, CONFIG, TOKENIZER]
+            .into_iter()
+            .filter(|file| has(file));
         return Ok(Choice::Directory(small.map(str::to_owned).chain(weights).collect()));
     }
     match ggufs(files)[..] {
@@ -228,6 +230,8 @@ mod tests {
         let paths =
             ["README.md", CONFIG, "extra.bin", WEIGHTS, "model.gguf", TOKENIZER, TOKENIZER_CONFIG, "onnx/m.onnx"];
         assert_eq!(chosen(&paths, "a/b").unwrap(), [TOKENIZER_CONFIG, CONFIG, TOKENIZER, WEIGHTS]);
+        let paths = [CONFIG, WEIGHTS, TOKENIZER, CHAT_TEMPLATE];
+        assert_eq!(chosen(&paths, "a/b").unwrap(), [CHAT_TEMPLATE, CONFIG, TOKENIZER, WEIGHTS]);
     }
 
     #[test]

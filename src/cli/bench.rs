@@ -1,5 +1,6 @@
-//! `siskin bench train`: how fast a training step is here.
+//! `siskin bench`: how fast a model runs here, and with `train` how fast a training step is.
 
+use crate::cli::bench_model::{self, ModelBenchArgs};
 use crate::cli::recipe::OptimizerChoice;
 use crate::cli::shape::precision_parser;
 use crate::cli::{Exit, n_threads};
@@ -14,11 +15,14 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::io::Write;
 
-/// Measure how fast this machine trains
+/// Measure how fast this machine runs a model, or trains one
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
-    command: BenchCommand,
+    command: Option<BenchCommand>,
+    #[command(flatten)]
+    model: ModelBenchArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -59,7 +63,7 @@ struct TrainBenchArgs {
 
 /// Runs the command.
 pub(super) fn run(args: BenchArgs) -> Result<Exit> {
-    let BenchCommand::Train(args) = args.command;
+    let Some(BenchCommand::Train(args)) = args.command else { return bench_model::run(&args.model) };
     let config = args.shape.apply(args.preset.config(args.shape.vocab.unwrap_or(2048), 256))?;
     let n_threads = n_threads(args.threads);
     let precision = args.precision.resolve(&Cpu::new(n_threads))?;

@@ -1,10 +1,10 @@
 //! `siskin chat`: talk to a model in the terminal, or line by line through a pipe.
 
-use std::env;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use etcetera::BaseStrategy;
 
@@ -15,6 +15,7 @@ use crate::cli::interrupt::ctrl_c_flag;
 use crate::cli::loading::LoadingArgs;
 use crate::cli::sampling::SamplingArgs;
 use crate::repl::{Chat, End, Lines, PipedLines, Settings, Style, TerminalLines};
+use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate, Tokenizer};
 
 /// Talk to a model
 #[derive(Args, Debug)]
@@ -35,6 +36,9 @@ pub(super) struct ChatArgs {
     /// Most tokens of one answer; 512, or 128 for a model that continues text, if not given
     #[arg(short = 'n', long, value_name = "N")]
     max_tokens: Option<usize>,
+    /// Write turns by the Jinja template in this file, instead of as the model's own files say
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
     /// Keep no history of what is typed
     #[arg(long)]
     no_history: bool,
@@ -51,7 +55,9 @@ pub(super) fn run(args: ChatArgs) -> Result<Exit> {
         Err(error) => return Ok(usage(&format!("{error:#}"))),
     };
     let model = args.name.as_deref().or(args.model.as_deref());
-    let Opened { name, tokenizer, model: mut engine, takes_turns, .. } = args.loading.open(model)?;
+    let Opened { name, tokenizer, model: mut engine, takes_turns, chat_template, .. } = args.loading.open(model)?;
+    let template = template(args.template.as_deref(), chat_template, &tokenizer)?;
+    let takes_turns = takes_turns || template.is_some();
     let max_tokens = args.max_tokens.unwrap_or(if takes_turns { 512 } else { 128 });
     let interactive = io::stdin().is_terminal();
     let (to_terminal, notes_to_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
@@ -69,11 +75,24 @@ pub(super) fn run(args: ChatArgs) -> Result<Exit> {
     let settings = Settings { sampler, max_tokens };
     let mut chat =
         Chat::new(&mut *engine, &tokenizer, takes_turns, settings, style, &interrupted, &mut out, &mut notes)?;
+    if let Some(template) = template {
+        chat = chat.with_template(template, tokenizer.turn_end_ids());
+    }
     Ok(match chat.run(&mut *lines)? {
         End::Left | End::ReaderGone => Exit::Done,
         End::Unanswered => Exit::Failed,
         End::Interrupted => Exit::Interrupted,
     })
+}
+
+/// The template in the file that was asked for, else that of the model.
+fn template(file: Option<&Path>, of_model: Option<String>, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>> {
+    let source = match file {
+        Some(path) => Some(fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?),
+        // siskin's own is written without a template, which is also proof against marks in what a person types.
+        None => of_model.filter(|template| template != CHATML_TEMPLATE),
+    };
+    source.map(|source| ChatTemplate::new(&source, tokenizer)).transpose()
 }
 
 /// Whether the person and the terminal want colours (see no-color.org).

@@ -1,8 +1,9 @@
-//! `siskin info`: what a model directory holds and how it came to be.
+//! `siskin info`: what a model directory holds and how it came to be, or what a GGUF file is made of.
 
 use super::Exit;
 use super::display::wrapped;
-use crate::checkpoint::{Manifest, ModelDir, RUNS, Summary, Verbatim, resolve};
+use crate::checkpoint::{GgufSummary, Manifest, ModelDir, RUNS, Summary, Verbatim, resolve};
+use crate::inference::Backend;
 use crate::training::overlap;
 use anyhow::Result;
 use indicatif::{DecimalBytes, HumanCount, HumanDuration};
@@ -17,7 +18,7 @@ const TEXT_WIDTH: usize = 82;
 /// Describe a model: size, shape, tokenizer, how it was trained, how well it predicts
 #[derive(Debug, clap::Args)]
 pub(super) struct InfoArgs {
-    /// A model directory, a run's name, or hf:owner/name[:file]; the newest run if left out
+    /// A model directory, a .gguf file, a run's name, or hf:owner/name[:file]; the newest run if left out
     pub model: Option<String>,
     /// Print one JSON object instead
     #[arg(long)]
@@ -26,14 +27,64 @@ pub(super) struct InfoArgs {
 
 /// Prints the description to standard output.
 pub(super) fn run(args: InfoArgs) -> Result<Exit> {
-    let dir = ModelDir::open(resolve(args.model.as_deref(), Path::new(RUNS))?)?;
-    let summary = Summary::of(&dir)?;
-    let text = if args.json { serde_json::to_string_pretty(&summary)? + "\n" } else { describe(&summary) };
+    let text = match args.model.as_deref().map(Path::new).filter(|path| is_gguf(path)) {
+        Some(path) => shown(&GgufSummary::of(path)?, args.json, describe_gguf)?,
+        None => {
+            let dir = ModelDir::open(resolve(args.model.as_deref(), Path::new(RUNS))?)?;
+            shown(&Summary::of(&dir)?, args.json, describe)?
+        }
+    };
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever reads the other end of the pipe has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Done),
         written => Ok(written.map(|()| Exit::Done)?),
     }
+}
+
+/// Whether `path` is a GGUF file on this disk.
+pub(super) fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) && path.is_file()
+}
+
+/// A summary as JSON, or as `describe` has it.
+fn shown<T: serde::Serialize>(summary: &T, json: bool, describe: impl Fn(&T) -> String) -> Result<String> {
+    Ok(if json { serde_json::to_string_pretty(summary)? + "\n" } else { describe(summary) })
+}
+
+/// The description of a GGUF file.
+fn describe_gguf(file: &GgufSummary) -> String {
+    let mut page = Page(format!("{}  ({})\n\n", plain(&file.name), plain(&file.path)));
+    file.title.iter().for_each(|title| page.line("Model", plain(title)));
+    page.line("Family", plain(&file.architecture));
+    page.line(
+        "Runs on",
+        match file.backend {
+            Some("native") => "native: siskin's own engine".to_owned(),
+            Some(backend) => format!("{backend}: slower than siskin's own engine"),
+            None => Backend::of(&file.architecture).map_or_else(|error| plain(&error.to_string()), |_| String::new()),
+        },
+    );
+    page.line("Weights", format!("{} ({} on disk)", HumanCount(file.n_weights), DecimalBytes(file.n_bytes)));
+    if let (Some(n_layer), Some(n_embd)) = (file.n_layer, file.n_embd) {
+        page.line("Shape", format!("{n_layer} layers, {n_embd} wide"));
+    }
+    file.context_len.iter().for_each(|n| page.line("Context", format!("{} tokens", HumanCount(*n))));
+    let kind = file.tokenizer.as_ref().map_or("none inside".to_owned(), |kind| format!("of the kind {}", plain(kind)));
+    let n_entries = file.vocab_size.map_or(String::new(), |n| format!("{} entries, ", HumanCount(n as u64)));
+    page.line("Vocabulary", format!("{n_entries}tokenizer {kind}"));
+    page.line(
+        "Dialogues",
+        if file.has_chat_template { "by the file's own template" } else { "no template" }.to_owned(),
+    );
+    for (i, share) in file.types.iter().enumerate() {
+        let bits = 8.0 * share.n_bytes as f64 / share.n_weights.max(1) as f64;
+        let (n, size) = (share.n_tensors, DecimalBytes(share.n_bytes).to_string());
+        page.line(
+            if i == 0 { "Tensors" } else { "" },
+            format!("{:<5} {n:>5}  {size:>10}  {bits:>6.3} bits a weight", share.name),
+        );
+    }
+    page.0
 }
 
 /// The description for a person: a label, then what there is to say, line by line.

@@ -3,6 +3,7 @@
 //! Standard output carries what was asked for (text, JSON) and nothing else; all other words go to standard error.
 
 mod bench;
+mod bench_model;
 mod chat;
 mod complete;
 mod corpus;

@@ -136,7 +136,7 @@ impl<'a> Session<'a> {
             }
             let start = self.model.n_cached();
             let end = self.ids.len().min(start + N_CHUNK);
-            let logits = self.model.feed(&self.ids[start..end]);
+            let logits = self.model.try_feed(&self.ids[start..end])?;
             if end == self.ids.len() {
                 self.logits.clear();
                 self.logits.extend_from_slice(logits);

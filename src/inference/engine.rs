@@ -7,9 +7,11 @@
 //! is what makes many samples cheap.
 
 use super::LanguageModel;
+use super::bench::{Arithmetic, Facts};
 use super::weights::{FlatWeights, WeightSource, pack};
-use crate::kernels::Cpu;
+use crate::kernels::quantized::WeightType;
 use crate::kernels::transformer::{CacheType, State, Transformer};
+use crate::kernels::{Cpu, Isa};
 use crate::model::Config;
 use anyhow::{Result, ensure};
 
@@ -27,6 +29,8 @@ pub struct Settings {
     pub n_threads: usize,
     /// How the cache keeps keys and values.
     pub cache: CacheType,
+    /// The instruction set to compute with.
+    pub isa: Isa,
 }
 
 /// A model ready to run.
@@ -43,14 +47,14 @@ impl Engine {
     /// A model of `config` with the weights of `source`.
     pub fn open(config: &Config, source: &dyn WeightSource, settings: Settings) -> Result<Engine> {
         config.validate()?;
-        let Settings { context_len, n_sequences, n_threads, cache } = settings;
+        let Settings { context_len, n_sequences, n_threads, cache, isa } = settings;
         ensure!(
             (1..=config.block_size).contains(&context_len),
             "a context of {context_len} tokens was asked for, but this model was trained for 1 to {}",
             config.block_size
         );
         ensure!(n_sequences > 0, "there must be at least one sequence");
-        let cpu = Cpu::new(n_threads);
+        let cpu = Cpu::with_isa(n_threads, isa);
         let model = pack(&cpu, config, source, context_len)?;
         let n_rows = CHUNK.min(context_len).max(n_sequences);
         let state = State::new(&model, cache, context_len, n_sequences, n_rows, n_sequences, cpu.n_threads());
@@ -74,13 +78,29 @@ impl Engine {
         config.validate()?;
         let n_params = config.n_params();
         ensure!(weights.len() == n_params, "{} weights given, but this shape has {n_params}", weights.len());
-        let settings = Settings { context_len, n_sequences, n_threads, cache: CacheType::F32 };
+        let settings = Settings { context_len, n_sequences, n_threads, cache: CacheType::F32, isa: Isa::best() };
         Engine::open(config, &FlatWeights(weights), settings)
     }
 
     /// The network itself: what it is made of, in bytes and weights.
     pub fn network(&self) -> &Transformer {
         &self.model
+    }
+
+    /// What a pass through it takes.
+    pub fn facts(&self) -> Facts {
+        let (n_head_weights, head_bytes) = self.model.head_size();
+        Facts {
+            n_body_weights: self.model.weights_per_token() - n_head_weights,
+            body_bytes: self.model.bytes_per_token() - head_bytes,
+            n_head_weights,
+            head_bytes,
+            arithmetic: match self.model.kind() {
+                WeightType::F32 => Arithmetic::F32,
+                WeightType::F16 | WeightType::BF16 => Arithmetic::Bf16,
+                _ => Arithmetic::Int8,
+            },
+        }
     }
 
     /// The model's shape.

@@ -1,13 +1,19 @@
 //! The network at rest: weights packed for the CPU, a KV cache, prefill and decode.
 //!
-//! Token ids in, logits out; this module knows no text, no sampling and no files.
+//! Token ids in, logits out; this module knows no text and no sampling. What siskin has kernels for runs in [`Engine`];
+//! other families of GGUF files run in [`candle_backend`], behind the same trait.
 
+pub mod bench;
+pub mod candle_backend;
 mod engine;
 mod weights;
 
 pub use crate::kernels::transformer::CacheType;
 pub use engine::{Engine, Settings};
 pub use weights::{FlatWeights, StoredTensor, WeightSource};
+
+use crate::model::Family;
+use anyhow::{Result, bail};
 
 /// A language model with a cache of what it has read. Generation needs no more than this.
 pub trait LanguageModel {
@@ -28,5 +34,45 @@ pub trait LanguageModel {
     /// sees to what [`feed`](Self::feed) asks for.
     fn feed_each(&mut self, ids: &[u32], each: &mut dyn FnMut(&[f32])) {
         ids.iter().for_each(|&id| each(self.feed(&[id])));
+    }
+    /// The same for a model that can fail at it, with the reason. The model is then as it was before; [`Self::feed`] of such
+    /// a model returns logits that are no numbers, so that nothing can be drawn from them.
+    fn try_feed(&mut self, ids: &[u32]) -> Result<&[f32]> {
+        Ok(self.feed(ids))
+    }
+}
+
+/// What runs an architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// siskin's own engine.
+    Native,
+    /// candle: see [`candle_backend`].
+    Candle,
+}
+
+impl Backend {
+    /// What runs files of `architecture` (`general.architecture`); an error lists all that are known.
+    pub fn of(architecture: &str) -> Result<Backend> {
+        if Family::ALL.iter().any(|family| family.name() == architecture) {
+            return Ok(Backend::Native);
+        }
+        if candle_backend::supports(architecture) {
+            return Ok(Backend::Candle);
+        }
+        let candle = candle_backend::architectures().collect::<Vec<_>>().join(", ");
+        let native = Family::ALL.map(Family::name).join(", ");
+        bail!(
+            "the model's architecture is {architecture:?}, which nothing here runs: siskin itself runs {native}, and \
+             candle runs {candle}"
+        )
+    }
+
+    /// Its name for people: `native` or `candle`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Native => "native",
+            Backend::Candle => "candle",
+        }
     }
 }

@@ -1,21 +1,26 @@
 //! A conversation as ids: whose turn it is, and what stands between two turns.
 //!
 //! With a model that has learned from dialogues the turns are ChatML, each rendered once and appended, so that a turn
-//! costs only its own tokens. Any other model continues one growing text. Nothing is printed here.
+//! costs only its own tokens. A model from elsewhere brings a template, which writes the whole dialogue anew each time, as
+//! it may change what it wrote before; what stays the same is not computed again. Any other model continues one growing
+//! text. Nothing is printed here.
 
 use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
 use crate::generation::text::{Outcome, continue_text};
 use crate::generation::{Limits, Sampler, Session, StopReason, StopStrings};
 use crate::inference::LanguageModel;
-use crate::tokenizer::{Message, Tokenizer};
+use crate::tokenizer::{ChatTemplate, Message, Tokenizer};
 
 /// How turns are set apart.
 enum Style {
     /// ChatML; `close` ends an answer, as in training.
     Dialogue { close: Vec<u32>, end_ids: Vec<u32> },
+    /// As a template writes them; `now` is the time at which the conversation was begun.
+    Template { template: Box<ChatTemplate>, messages: Vec<Message>, end_ids: Vec<u32>, now: i64 },
     /// One text, to which both add.
     Text { end_ids: [u32; 1] },
 }
@@ -45,9 +50,17 @@ impl<'a> Conversation<'a> {
         Ok(Conversation { session: Session::new(model), tokenizer, style, n_before: 0, ended: false, n_turns: 0 })
     }
 
+    /// The same, empty, with turns as `template` writes them, which the model ends by one of `end_ids`.
+    pub(super) fn with_template(mut self, template: ChatTemplate, end_ids: Vec<u32>) -> Self {
+        self.reset();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
+        self.style = Style::Template { template: Box::new(template), messages: Vec::new(), end_ids, now };
+        self
+    }
+
     /// Whether turns are taken, instead of one text continued.
     pub(super) fn is_dialogue(&self) -> bool {
-        matches!(self.style, Style::Dialogue { .. })
+        !matches!(self.style, Style::Text { .. })
     }
 
     /// Tokens so far.
@@ -68,18 +81,32 @@ impl<'a> Conversation<'a> {
     /// Forgets everything.
     pub(super) fn reset(&mut self) {
         self.session.truncate(0);
+        if let Style::Template { messages, .. } = &mut self.style {
+            messages.clear();
+        }
         (self.n_before, self.ended, self.n_turns) = (0, false, 0);
     }
 
     /// Adds the user's turn. [`crate::generation::PromptTooLong`] when it leaves no room for an answer; then nothing
     /// is added.
     pub(super) fn say(&mut self, text: &str) -> Result<()> {
-        let turn = match &self.style {
-            Style::Dialogue { close, .. } => self.dialogue_turn(close, text)?,
-            Style::Text { .. } => self.text_turn(text)?,
-        };
         let n_before = self.n_tokens();
-        self.session.extend(&turn)?;
+        match &mut self.style {
+            Style::Dialogue { close, .. } => {
+                let close = close.clone();
+                self.session.extend(&self.dialogue_turn(&close, text)?)?;
+            }
+            Style::Template { template, messages, now, .. } => {
+                messages.push(Message { role: "user".to_string(), content: text.to_string() });
+                let ids = self.tokenizer.render_template(template, messages, true, *now);
+                let added = ids.and_then(|ids| Ok(self.session.set_prompt(&ids)?));
+                if let Err(error) = added {
+                    messages.pop();
+                    return Err(error);
+                }
+            }
+            Style::Text { .. } => self.session.extend(&self.text_turn(text)?)?,
+        }
         (self.n_before, self.ended) = (n_before, false);
         self.n_turns += 1;
         Ok(())
@@ -120,12 +147,20 @@ impl<'a> Conversation<'a> {
         on_text: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<Outcome> {
         let end_ids = match &self.style {
-            Style::Dialogue { end_ids, .. } => &end_ids[..],
+            Style::Dialogue { end_ids, .. } | Style::Template { end_ids, .. } => &end_ids[..],
             Style::Text { end_ids } => end_ids,
         };
         let limits = Limits { max_tokens, end_ids, interrupted };
         let (session, no_stops) = (&mut self.session, &mut StopStrings::default());
-        let outcome = continue_text(session, sampler, limits, self.tokenizer, no_stops, on_text)?;
+        let mut said = String::new();
+        let mut heard = |text: &str| {
+            said.push_str(text);
+            on_text(text)
+        };
+        let outcome = continue_text(session, sampler, limits, self.tokenizer, no_stops, &mut heard)?;
+        if let Style::Template { messages, .. } = &mut self.style {
+            messages.push(Message { role: "assistant".to_string(), content: said });
+        }
         self.ended = outcome.stop == StopReason::EndOfText;
         if outcome.stop == StopReason::Interrupted && outcome.n_generated == 0 {
             self.take_back();
@@ -135,6 +170,10 @@ impl<'a> Conversation<'a> {
 
     fn take_back(&mut self) {
         self.session.truncate(self.n_before);
+        if let Style::Template { messages, .. } = &mut self.style {
+            // The question, and the answer that was not given.
+            messages.truncate(messages.len().saturating_sub(2));
+        }
         self.n_turns = self.n_turns.saturating_sub(1);
     }
 }
@@ -152,6 +191,7 @@ mod tests {
     use super::*;
     use crate::generation::SamplerConfig;
     use crate::generation::mock::{Mock, tokenizer};
+    use crate::tokenizer::CHATML_TEMPLATE;
 
     fn greedy() -> Sampler {
         Sampler::new(SamplerConfig { temperature: 0.0, ..SamplerConfig::default() }).unwrap()
@@ -197,6 +237,38 @@ mod tests {
         expected.extend(tokenizer.render_chat(&whole, false).unwrap());
         assert!(expected.starts_with(conversation.session.ids()));
         assert_eq!(n_fed.get(), conversation.n_tokens(), "every token was fed exactly once");
+    }
+
+    #[test]
+    fn turns_by_a_template_are_those_of_the_same_dialogue_and_share_what_was_read() {
+        let tokenizer = tokenizer();
+        let mut model = polite(&tokenizer);
+        let n_fed = model.n_fed.clone();
+        let template = ChatTemplate::new(CHATML_TEMPLATE, &tokenizer).unwrap();
+        let mut conversation = Conversation::new(&mut model, &tokenizer, false)
+            .unwrap()
+            .with_template(template, vec![tokenizer.im_end().unwrap()]);
+        assert!(conversation.is_dialogue());
+        for question in ["hello", "and you?"] {
+            conversation.say(question).unwrap();
+            assert_eq!(answer(&mut conversation, 50).0, "ok");
+        }
+        assert_eq!(n_fed.get(), conversation.n_tokens(), "every token was fed exactly once");
+        let n_tokens = conversation.n_tokens();
+        assert!(conversation.say(&"0".repeat(1000)).unwrap_err().is::<crate::generation::PromptTooLong>());
+        conversation.say("never mind").unwrap();
+        conversation.answer(&mut greedy(), 5, &AtomicBool::new(true), &mut |_| Ok(())).unwrap();
+        assert_eq!((conversation.n_tokens(), conversation.n_turns()), (n_tokens, 2));
+        conversation.say("again").unwrap();
+        assert_eq!(answer(&mut conversation, 50).0, "ok");
+        let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+        let questions = ["hello", "and you?", "again"];
+        let whole: Vec<Message> =
+            questions.iter().flat_map(|text| [message("user", text), message("assistant", "ok")]).collect();
+        assert!(tokenizer.render_chat(&whole, false).unwrap().starts_with(conversation.session.ids()));
+        conversation.reset();
+        conversation.say("hello").unwrap();
+        assert_eq!(conversation.n_turns(), 1);
     }
 
     #[test]

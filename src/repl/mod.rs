@@ -19,7 +19,7 @@ use anyhow::Result;
 use crate::generation::text::Outcome;
 use crate::generation::{PromptTooLong, Sampler, StopReason, visible};
 use crate::inference::LanguageModel;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{ChatTemplate, Tokenizer};
 use commands::Command;
 use conversation::Conversation;
 
@@ -106,6 +106,12 @@ impl<'a> Chat<'a> {
         let conversation = Conversation::new(model, tokenizer, dialogue)?;
         let sampler = Sampler::new(settings.sampler.clone())?;
         Ok(Chat { conversation, sampler, settings, style, interrupted, out, notes, last: None, n_unanswered: 0 })
+    }
+
+    /// The same with turns as `template` writes them; the model ends a turn by one of `end_ids`.
+    pub fn with_template(mut self, template: ChatTemplate, end_ids: Vec<u32>) -> Chat<'a> {
+        self.conversation = self.conversation.with_template(template, end_ids);
+        self
     }
 
     /// Answers line after line until they end or the person leaves.

@@ -10,6 +10,7 @@ mod bytes;
 mod chat_template;
 mod check;
 mod gguf;
+mod jinja;
 mod kinds;
 mod llama2c;
 mod split;
@@ -18,6 +19,7 @@ mod to_gguf;
 mod train;
 mod vocabulary;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -29,6 +31,7 @@ use tokenizers::{Model, ModelWrapper, PostProcessorWrapper};
 
 pub use chat_template::{CHATML_TEMPLATE, Message};
 pub use gguf::FromGguf;
+pub use jinja::ChatTemplate;
 pub use split::SPLIT_PATTERN;
 pub use stream::TextStream;
 pub use to_gguf::InGguf;
@@ -199,6 +202,11 @@ impl Tokenizer {
 
     /// The ids of `text` in which the names of special tokens are those tokens; the longest name wins.
     pub fn encode_with_special(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode_parts(text, &|part| Cow::Borrowed(part))
+    }
+
+    /// The same where the text between special tokens is what `plain` makes of it.
+    fn encode_parts<'t>(&self, text: &'t str, plain: &dyn Fn(&'t str) -> Cow<'t, str>) -> Result<Vec<u32>> {
         let mut found: Vec<(usize, std::cmp::Reverse<usize>, u32)> = Vec::new();
         for (id, name) in &self.inner.special {
             found.extend(
@@ -209,12 +217,12 @@ impl Tokenizer {
         let (mut ids, mut n_done) = (Vec::with_capacity(text.len() / 3), 0);
         for (start, std::cmp::Reverse(len), id) in found {
             if start >= n_done {
-                self.encode_into(&text[n_done..start], &mut ids)?;
+                self.encode_into(&plain(&text[n_done..start]), &mut ids)?;
                 ids.push(id);
                 n_done = start + len;
             }
         }
-        self.encode_into(&text[n_done..], &mut ids)?;
+        self.encode_into(&plain(&text[n_done..]), &mut ids)?;
         Ok(ids)
     }
 

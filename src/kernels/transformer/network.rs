@@ -242,6 +242,16 @@ impl Transformer {
         blocks.chain([&self.head]).map(|projection| projection.n_rows() * projection.n_columns()).sum()
     }
 
+    /// Weights of the matrix that makes logits, and their bytes.
+    pub fn head_size(&self) -> (usize, usize) {
+        (self.head.n_rows() * self.head.n_columns(), self.head.n_bytes())
+    }
+
+    /// How the matrices inside the blocks are stored, by that of the first.
+    pub fn kind(&self) -> WeightType {
+        self.blocks.first().map_or(&self.head, |block| &block.qkv).parts[0].kind()
+    }
+
     /// Row `id` of the embedding, and of the positions if they are learned.
     pub(super) fn embed(&self, id: usize, position: usize, scratch: &mut [f32], x: &mut [f32]) {
         self.embedding.as_ref().unwrap_or(&self.head.parts[0]).row(id, x);
