@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use crate::talk::Talk;
+
 /// Words in a run.
 pub(crate) const RUN: usize = 12;
 
@@ -36,6 +38,19 @@ pub(crate) fn held_out(stories: &[String]) -> HeldOut {
     let held: Vec<&String> = stories.iter().filter(|s| is_held(s)).collect();
     let fresh = held.iter().filter(|s| runs(&words(s)).iter().all(|run| !kept.contains(run))).count();
     HeldOut { held: held.len(), fresh }
+}
+
+/// The answers of a talk that had to be found in its story.
+pub(crate) fn story_answers(talk: &Talk) -> Vec<String> {
+    talk.iter().filter(|e| e.of_story).map(|e| e.answer.clone()).collect()
+}
+
+/// Holds out the answers of one talk in twenty, and counts those that no other talk gives in the same words.
+pub(crate) fn answers_said_elsewhere(talks: &[Vec<String>]) -> HeldOut {
+    let is_held = |t: &Vec<String>| hash(t.concat().bytes()).rotate_left(17).is_multiple_of(20);
+    let kept: HashSet<&String> = talks.iter().filter(|t| !is_held(t)).flatten().collect();
+    let held: Vec<&String> = talks.iter().filter(|t| !t.is_empty() && is_held(t)).flatten().collect();
+    HeldOut { held: held.len(), fresh: held.iter().filter(|answer| !kept.contains(*answer)).count() }
 }
 
 #[cfg(test)]

@@ -1,0 +1,85 @@
+//! What `--check` prints about a corpus.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::Corpus;
+use crate::facts::plain;
+use crate::plots::PLOTS;
+use crate::variety;
+
+/// Prints sizes, distinct words, and how much of what is held out is said elsewhere.
+pub(crate) fn print(corpus: &Corpus) {
+    stories(corpus);
+    talks(corpus);
+    questions(corpus);
+}
+
+fn percent(part: usize, of: usize) -> f64 {
+    100.0 * part as f64 / of.max(1) as f64
+}
+
+fn stories(corpus: &Corpus) {
+    let words: Vec<String> = corpus.stories.iter().flat_map(|s| variety::words(s)).collect();
+    let distinct: BTreeSet<&String> = words.iter().collect();
+    let whole: HashSet<&String> = corpus.stories.iter().collect();
+    let lengths: Vec<usize> = corpus.stories.iter().map(|s| variety::words(s).len()).collect();
+    println!("stories: {}, of them distinct: {}", corpus.stories.len(), whole.len());
+    for (name, _) in PLOTS {
+        print!("{name} {}, ", corpus.plots.iter().filter(|p| *p == name).count());
+    }
+    println!("each plot so often");
+    println!(
+        "words: {}, distinct: {}; in a story: {} to {}, {} on average",
+        words.len(),
+        distinct.len(),
+        lengths.iter().min().unwrap_or(&0),
+        lengths.iter().max().unwrap_or(&0),
+        words.len() / lengths.len().max(1)
+    );
+    let held = variety::held_out(&corpus.stories);
+    println!(
+        "stories held out: {}, of them without a shared run of {} words: {} ({:.1} %)",
+        held.held,
+        variety::RUN,
+        held.fresh,
+        percent(held.fresh, held.held)
+    );
+}
+
+fn talks(corpus: &Corpus) {
+    let said: Vec<String> = corpus.talks.iter().flatten().flat_map(|e| [e.user.clone(), e.answer.clone()]).collect();
+    let all: BTreeSet<String> = said.iter().chain(&corpus.stories).flat_map(|s| variety::words(s)).collect();
+    let longest = corpus
+        .talks
+        .iter()
+        .map(|t| t.iter().map(|e| variety::words(&e.user).len() + variety::words(&e.answer).len()).sum::<usize>());
+    println!(
+        "talks: {}, exchanges: {}, most words in one: {}; distinct words of stories and talks together: {}",
+        corpus.talks.len(),
+        said.len() / 2,
+        longest.max().unwrap_or(0),
+        all.len()
+    );
+    let answers: Vec<Vec<String>> = corpus.talks.iter().map(variety::story_answers).collect();
+    let held = variety::answers_said_elsewhere(&answers);
+    println!(
+        "answers about stories held out: {}, of them word for word elsewhere: {} ({:.1} %)",
+        held.held,
+        held.held - held.fresh,
+        percent(held.held - held.fresh, held.held)
+    );
+}
+
+fn questions(corpus: &Corpus) {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for question in &corpus.questions {
+        *kinds.entry(question.kind).or_default() += 1;
+    }
+    println!("questions: {}, by kind: {kinds:?}", corpus.questions.len());
+    let about: HashSet<&str> = corpus.questions.iter().filter(|q| q.kind != "story").map(|q| &*q.about).collect();
+    println!("facts asked outside of stories: {}", about.len());
+    let asked: HashSet<String> = corpus.talks.iter().flatten().map(|e| plain(&e.user)).collect();
+    let lessons: Vec<_> = corpus.questions.iter().filter(|q| q.kind != "story").collect();
+    let seen = lessons.iter().filter(|q| asked.contains(&plain(&q.fact.question))).count();
+    println!("questions outside of stories: {}, of them asked in the same words in the talks: {seen}", lessons.len());
+}
