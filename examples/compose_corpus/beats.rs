@@ -61,9 +61,9 @@ pub(crate) fn opening(s: &mut Scene) {
         }
     }
     if s.chance(75) {
-        s.fact("where was {h}[ at the beginning| at first|]?", "{h.who} was {p.prep} <{p}>.");
+        s.fact("where was {h}[ at the beginning| at first|]?", "{h.who} was {p.prep} <{p};{h.home}>.");
     } else {
-        s.fact("where did the story begin?", "[it|the story] began {p.prep} <{p}>.");
+        s.fact("where did the story begin?", "[it|the story] began {p.prep} <{p};{h.home}>.");
     }
     if s.chance(30) {
         counted(s);

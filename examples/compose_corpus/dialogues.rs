@@ -26,10 +26,10 @@ impl Talker {
     /// The next talk.
     pub(crate) fn talk(&mut self, teller: &mut Teller) -> Talk {
         let mut talk = match teller.rng().below(100) {
-            0..32 => self.about_a_story(teller, true),
-            32..46 => self.about_a_story(teller, false),
-            46..58 => self.meeting(teller.rng()),
-            58..70 => self.reckoning(teller.rng()),
+            0..30 => self.about_a_story(teller, true),
+            30..43 => self.about_a_story(teller, false),
+            43..54 => self.meeting(teller.rng()),
+            54..67 => self.reckoning(teller.rng()),
             _ => self.lessons(teller.rng()),
         };
         let rng = teller.rng();
@@ -126,11 +126,11 @@ impl Talker {
 
     fn any_lesson(&mut self, rng: &mut Rng) -> Lesson {
         match rng.below(100) {
-            0..26 => taught(rng, animals),
-            26..50 => taught(rng, world),
-            50..66 => taught(rng, unknown),
-            66..78 => taught(rng, week),
-            78..86 => taught(rng, counting),
+            0..28 => taught(rng, animals),
+            28..57 => taught(rng, world),
+            57..70 => taught(rng, unknown),
+            70..80 => taught(rng, week),
+            80..86 => taught(rng, counting),
             86..95 => self.sum(rng),
             _ => taught(rng, about_self),
         }

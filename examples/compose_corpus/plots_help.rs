@@ -28,7 +28,8 @@ pub(crate) fn stuck(s: &mut Scene) {
         "poor {k}! ^{k.he} had [slipped|fallen] and was stuck {trap}.",
         "~I am stuck {trap},~ {said} {k+}, ~and I cannot [move|get out|turn].~",
     ]);
-    s.fact("[who was stuck|who needed help|who called for help]?", "<{k.full}> was stuck.");
+    s.fact("who was stuck?", "<{k.full}> was stuck.");
+    s.fact("who [needed|called for] help?", "<{k.full}> did.");
     s.fact("where was {k} stuck?", "{k.who} was stuck <{trap}>.");
     s.fact("why did {k} need help?", "[because |]{k.who} was <stuck>.");
     s.para();
@@ -343,10 +344,7 @@ pub(crate) fn shelter(s: &mut Scene) {
         "at last {h.he} saw {roof} and [crept|ran|went] inside.",
         "[near the path|not far away|a bit further on] was {roof}, and in {h.he} went.",
     ]);
-    s.fact(
-        "[where did {h} find shelter|where did {h} find a dry place|where did {h} hide from the weather]?",
-        "{h.who} found <{roof}>.",
-    );
+    s.fact("where did {h} [find shelter|find a dry place|hide from the weather]?", "in <{roof}>.");
     s.fact("who was there already?", "<{k.full}> was there.");
     s.say(&[
         "~good {good-day},~ said somebody in the dark. {h+} [jumped|started]. it was {k.full}.",

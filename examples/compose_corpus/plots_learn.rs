@@ -230,7 +230,7 @@ pub(crate) fn star(s: &mut Scene) {
 /// The first day of school.
 pub(crate) fn school(s: &mut Scene) {
     s.cast("h", |p| p.young());
-    s.cast("f", |p| p.rank == GROWN && p.can(WISE));
+    s.cast("f", |p| p.rank == GROWN && p.can(WISE) && p.kind != "shepherd");
     s.cast("k", |p| p.young());
     s.sky(|_| true);
     s.place("p", |p| p.name == "the school");

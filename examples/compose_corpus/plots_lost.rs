@@ -235,7 +235,7 @@ pub(crate) fn hide(s: &mut Scene) {
     ]);
     s.say(&[
         "{h+} hid {p.spot} and [did not move|kept very still|made no sound].",
-        "but {h+} had [crept|squeezed] in {p.spot}, and [nobody|no one] saw {h.him}.",
+        "but {h+} had [crept|slipped] {p.spot}, and [nobody|no one] saw {h.him}.",
     ]);
     s.fact("where did {h} hide?", "{h.who} hid <{p.spot}>.");
     s.fact("[who counted|who had to look for the others]?", "<{f.full}> counted.");

@@ -23,7 +23,6 @@ pub(crate) fn gift(s: &mut Scene) {
             ("little boat", "[bark|nut shells|an old box]", "[set|put] a leaf on top for a sail"),
             ("lamp", "[an old jar|a glass jar]", "painted [stars|suns|birds] on the glass"),
             ("doll", "[old cloth|wool|straw]", "sewed on two [buttons|beads] for eyes"),
-            ("song", "[seven|ten|five] new notes", "hummed it until it [was right|sounded {good}]"),
             ("whistle", "[a reed|a thin branch|wood]", "cut [three|four|two] small holes in it"),
         ])
         .unwrap_or(&("crown", "yellow flowers", "tied the stems together"));

@@ -30,7 +30,7 @@ pub(crate) fn race(s: &mut Scene) {
         "~then run against me,~ said {k.full}. ~the first one {q.at} wins.~",
     ]);
     s.fact("[where did they race to|where did they run to]?", "they [raced|ran] to <{q}>.");
-    s.fact("who [said that {h.he} was very fast|was very proud of being fast]?", "<{h}> did.");
+    s.fact("who said that {h.he} was very fast?", "<{h}> did.");
     s.say(&[
         "{h+} laughed. ~you, {k}? ^you are [not fast|slow]!~",
         "everybody [came to watch|cheered]. ~one, two, three, go!~",

@@ -97,7 +97,8 @@ pub(crate) fn letter(s: &mut Scene) {
         "{h.he} had a letter for {f.full}. it was from {k.full}.",
         "~take this letter to {f.full}, please,~ {k.full} had said. ~it is important.~",
     ]);
-    s.fact("[who was the letter for|who got the letter]?", "it was for <{f.full}>.");
+    s.fact("who was the letter for?", "it was for <{f.full}>.");
+    s.fact("who got the letter?", "<{f.full}> did.");
     s.fact("[who was the letter from|who wrote the letter|who was it from]?", "it was from <{k.full}>.");
     s.fact("who brought the letter?", "<{h}> brought it.");
     s.set("news", "[come to my party on Sunday|I miss you, please visit me|there is cake at four, please come|I am sorry, let us be {friends} again]");

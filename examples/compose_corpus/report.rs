@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use crate::Corpus;
 use crate::facts::plain;
 use crate::plots::PLOTS;
-use crate::variety;
+use crate::{talk, variety};
 
 /// Prints sizes, distinct words, and how much of what is held out is said elsewhere.
 pub(crate) fn print(corpus: &Corpus) {
@@ -49,10 +49,7 @@ fn stories(corpus: &Corpus) {
 fn talks(corpus: &Corpus) {
     let said: Vec<String> = corpus.talks.iter().flatten().flat_map(|e| [e.user.clone(), e.answer.clone()]).collect();
     let all: BTreeSet<String> = said.iter().chain(&corpus.stories).flat_map(|s| variety::words(s)).collect();
-    let longest = corpus
-        .talks
-        .iter()
-        .map(|t| t.iter().map(|e| variety::words(&e.user).len() + variety::words(&e.answer).len()).sum::<usize>());
+    let longest = corpus.talks.iter().map(talk::n_words);
     println!(
         "talks: {}, exchanges: {}, most words in one: {}; distinct words of stories and talks together: {}",
         corpus.talks.len(),
@@ -60,14 +57,18 @@ fn talks(corpus: &Corpus) {
         longest.max().unwrap_or(0),
         all.len()
     );
-    let answers: Vec<Vec<String>> = corpus.talks.iter().map(variety::story_answers).collect();
-    let held = variety::answers_said_elsewhere(&answers);
+    let rote = variety::rote(&corpus.talks);
     println!(
-        "answers about stories held out: {}, of them word for word elsewhere: {} ({:.1} %)",
-        held.held,
-        held.held - held.fresh,
-        percent(held.held - held.fresh, held.held)
+        "answers about stories held out: {}, of them word for word in other talks: {} ({:.1} %), \
+         the same as the commonest answer to that question: {} ({:.1} %)",
+        rote.held,
+        rote.said,
+        percent(rote.said, rote.held),
+        rote.guessed,
+        100.0 * rote.guessed_share()
     );
+    let about_stories = corpus.talks.iter().flatten().filter(|e| e.of_story.is_some()).count();
+    println!("questions about stories: {about_stories}");
 }
 
 fn questions(corpus: &Corpus) {

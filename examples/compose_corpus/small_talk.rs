@@ -136,7 +136,7 @@ pub(crate) fn name_again(rng: &mut Rng, name: &str) -> Fact {
         "[what is my name?|do you know my name?|do you remember my name?|who am I?|can you say my name?|how am I called?|\
          what am I called?|tell me my name.|did I tell you my name?]",
     );
-    let answer = phrase(rng, &format!("[your name is|you are|it is] <{name}>."));
+    let answer = phrase(rng, &format!("[your name is|you are] <{name}>."));
     Fact::parse(&question, &answer)
 }
 

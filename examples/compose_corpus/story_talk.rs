@@ -14,16 +14,23 @@ pub(crate) const STORY_WORDS: std::ops::RangeInclusive<usize> = 60..=130;
 const OWN: usize = 65;
 
 /// How a story is asked for; `{x}` is what it shall be about.
-const ASKS: &str = "[[please |]tell me a [|short |little |nice ]story about {x}[, please|].|[can|could|will|would] you tell me a [short |little |]story about {x}[, please|]?|\
-    I want to hear a [short |]story about {x}.|I would like [to hear |]a story about {x}[, please|].|do you know a [good |]story about {x}?|\
-    a story about {x}, please[!|.]|hello! ^[please |]tell me a story about {x}.|hi! ^can you tell me a story about {x}?|it is bedtime. ^tell me [a story |]about {x}, please.|\
-    write a [short|little] story about {x}.|could I have a story about {x}?|may I hear a story about {x}?|make up a story about {x}.|\
-    tell me something about {x}.|what about a story about {x}?|I like {x}. ^do you know a story about it?|please make a story with {x} in it.|\
-    is there a story about {x}?|I am in the mood for a story about {x}.|let me hear a story about {x}.|tell a story about {x}.|story about {x}|one story about {x}, please.]";
+const ASKS: &str = "[please tell me a [short |little |nice |]story about {x}.|\
+    tell me a [short |little |nice |]story about {x}[, please|].|\
+    [can|could|will|would] you tell me a [short |little |]story about {x}[, please|]?|\
+    I want to hear a [short |]story about {x}.|I would like [to hear |]a story about {x}[, please|].|\
+    do you know a [good |]story about {x}?|a story about {x}, please[!|.]|\
+    hello! ^[please |]tell me a story about {x}.|hi! ^can you tell me a story about {x}?|\
+    it is bedtime. ^tell me [a story |]about {x}, please.|write a [short|little] story about {x}.|\
+    could I have a story about {x}?|may I hear a story about {x}?|make up a story about {x}.|\
+    tell me something about {x}.|what about a story about {x}?|I like {x}. ^do you know a story about it?|\
+    please make a story with {x} in it.|is there a story about {x}?|I am in the mood for a story about {x}.|\
+    let me hear a story about {x}.|tell a story about {x}.|story about {x}|one story about {x}, please.]";
 
 /// How a story is asked for when it may be about anything.
-const ANY: &str = "[[please |]tell me a [short |little |]story[, please|].|can you tell me a story?|I want to hear a story.|tell me another story.|a story, please!|\
-    do you know a story?|I would like to hear a story.|one more story, please.|tell me something nice.|it is bedtime. ^a story, please.|what story can you tell me?|yes, tell me a story.]";
+const ANY: &str = "[please tell me a [short |little |]story.|tell me a [short |little |]story[, please|].|\
+    can you tell me a story?|I want to hear a story.|tell me another story.|a story, please!|do you know a story?|\
+    I would like to hear a story.|one more story, please.|tell me something nice.|it is bedtime. ^a story, please.|\
+    what story can you tell me?|yes, tell me a story.]";
 
 /// A story for a talk, in one paragraph.
 pub(crate) fn story(teller: &mut Teller) -> Story {
@@ -65,7 +72,7 @@ fn brought_along(rng: &mut Rng, story: &Story, first: &Fact) -> Exchange {
         }
         _ => format!("{text} {question}"),
     };
-    Exchange::of_story(user, first.answer.clone())
+    Exchange::of_story(user, first.clone())
 }
 
 /// Questions about the story in a random order, `n` at most, no two with the same words.
@@ -129,7 +136,7 @@ pub(crate) fn telling(teller: &mut Teller, n_questions: usize) -> Talk {
     let rng = teller.rng();
     let mut talk = vec![asked_for(rng, &story)];
     for fact in some_questions(rng, &story, n_questions) {
-        talk.push(Exchange::of_story(led_in(rng, &fact.question), fact.answer));
+        talk.push(Exchange::of_story(led_in(rng, &fact.question), fact));
     }
     talk
 }
@@ -141,7 +148,7 @@ pub(crate) fn reading(teller: &mut Teller, n_questions: usize) -> Talk {
     let mut facts = some_questions(rng, &story, n_questions.max(1)).into_iter();
     let mut talk: Talk = facts.next().iter().map(|first| brought_along(rng, &story, first)).collect();
     for fact in facts {
-        talk.push(Exchange::of_story(led_in(rng, &fact.question), fact.answer));
+        talk.push(Exchange::of_story(led_in(rng, &fact.question), fact));
     }
     talk
 }
@@ -159,6 +166,6 @@ pub(crate) fn examined(teller: &mut Teller) -> (Talk, Fact) {
         let asked = brought_along(rng, &story, &last);
         return (Vec::new(), Fact { question: asked.user, ..last });
     }
-    talk.extend(facts.into_iter().map(|fact| Exchange::of_story(fact.question, fact.answer)));
+    talk.extend(facts.into_iter().map(|fact| Exchange::of_story(fact.question.clone(), fact)));
     (talk, last)
 }

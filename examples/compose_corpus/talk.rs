@@ -1,24 +1,26 @@
 //! A talk: what a user and the teller of stories say in turn, and its line of JSON.
 
+use crate::facts::Fact;
 use crate::rng::Rng;
+use crate::variety::words;
 
 /// What the user says and what is answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) user: String,
     pub(crate) answer: String,
-    /// Whether the answer has to be found in a story that stands before it.
-    pub(crate) of_story: bool,
+    /// The question without any words around it, where the answer has to be found in a story that stands before it.
+    pub(crate) of_story: Option<Fact>,
 }
 
 impl Exchange {
     pub(crate) fn new(user: String, answer: String) -> Exchange {
-        Exchange { user, answer, of_story: false }
+        Exchange { user, answer, of_story: None }
     }
 
     /// A question about a story that was told, and its answer.
-    pub(crate) fn of_story(user: String, answer: String) -> Exchange {
-        Exchange { user, answer, of_story: true }
+    pub(crate) fn of_story(user: String, fact: Fact) -> Exchange {
+        Exchange { user, answer: fact.answer.clone(), of_story: Some(fact) }
     }
 
     /// The user's words as somebody writes them in a hurry: without the last mark, or all small.
@@ -45,6 +47,11 @@ pub(crate) fn first_small(text: &str) -> String {
 
 /// Exchanges in their order.
 pub(crate) type Talk = Vec<Exchange>;
+
+/// The words of both sides.
+pub(crate) fn n_words(talk: &Talk) -> usize {
+    talk.iter().map(|e| words(&e.user).len() + words(&e.answer).len()).sum()
+}
 
 /// The talk as one line of JSON.
 pub(crate) fn to_json(talk: &Talk) -> String {

@@ -234,8 +234,7 @@ fn made(rng: &mut Rng) -> Lesson {
     let name = rng.pick(MADE).copied().unwrap_or("kite");
     let thing = THINGS.iter().find(|t| t.name == name).unwrap_or(&THINGS[0]);
     let a = with_article(name);
-    let questions =
-        format!("[what is {a} made of?|what is {a} made from?|what do you need to make {a}?|from what is {a} made?]");
+    let questions = format!("[what is {a} made of?|what is {a} made from?|from what is {a} made?]");
     lesson(rng, format!("{name} made"), &questions, &format!("[{a}|it] is [often |]made of <{}>.", thing.made))
 }
 
