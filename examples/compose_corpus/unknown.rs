@@ -34,7 +34,7 @@ static OUTSIDE: &[Outside] = &[
         then: STORIES,
     },
     Outside {
-        asks: "[who won the {x}?|what do you think about the {x}?|tell me about the {x}.|when is the next {x}?|what is new about the {x}?|can you explain the {x} to me?]",
+        asks: "[who won the {x}?|what do you think about the {x}?|tell me about the {x}.|what is new about the {x}?|can you explain the {x} to me?]",
         topics: "election;football match;world cup;war;government;tax law;parliament;court case;film prize;tennis match;car race;vote",
         then: STORIES,
     },
