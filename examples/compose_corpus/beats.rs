@@ -1,5 +1,6 @@
 //! Beats that many plots share: how a story opens, how it thanks, how it ends.
 
+use crate::places::{DARK, INDOOR};
 use crate::scene::Scene;
 
 /// Opens a story: who (`h`), where (`p`) and when; all three are cast already.
@@ -38,7 +39,7 @@ pub(crate) fn opening(s: &mut Scene) {
                 "{h.home} lived {h.intro}.",
                 "[everybody|everyone] knew {h.full}, who lived {h.home}.",
             ]);
-            s.fact("where did {h} live?", "{h} lived {h.home}.");
+            s.fact("[where did {h} live|where was the home of {h}]?", "{h.who} lived <{h.home}>.");
             s.say(&[
                 "[one|on a] {w.adj} {t}, {h+} {went} {p.to}.",
                 "{t.at}, {h.he} {went} {p.to}, and {w.is}.",
@@ -51,7 +52,7 @@ pub(crate) fn opening(s: &mut Scene) {
                 "{h.full} {liked} {h.love} [more than anything|very much|most of all].",
                 "[most of all|more than anything], {h.intro} {liked} {h.love}.",
             ]);
-            s.fact("what did {h} like?", "{h} liked {h.love}.");
+            s.fact("[what did {h} like|what did {h} like to do|what did {h} love]?", "{h.who} liked <{h.love}>.");
             s.say(&[
                 "[one|on a] {w.adj} {t}, {h.he} {went} {p.to}.",
                 "one {w.adj} {t}, {h.he} was {busy} {p.at} instead.",
@@ -59,7 +60,39 @@ pub(crate) fn opening(s: &mut Scene) {
             ]);
         }
     }
-    s.fact("where was {h}?", "{h} was {p.at}.");
+    if s.chance(75) {
+        s.fact("where was {h}[ at the beginning| at first|]?", "{h.who} was {p.prep} <{p};{h.home}>.");
+    } else {
+        s.fact("where did the story begin?", "[it|the story] began {p.prep} <{p};{h.home}>.");
+    }
+    if s.chance(30) {
+        counted(s);
+    }
+}
+
+/// Something that can be counted, so that somebody can be asked how many there were.
+fn counted(s: &mut Scene) {
+    let cold = ["snowy", "frosty", "winter"].contains(&s.slot("w.adj"));
+    let what = if s.place_is(INDOOR | DARK) {
+        "[boxes|spiders|windows|bottles|spoons|buttons|cups|candles|chairs|baskets|flies|nails]"
+    } else if cold {
+        "[birds|sparrows|white stones|clouds|gates|carts|crows|trees|pigeons|benches]"
+    } else {
+        "[birds|sparrows|white stones|snails|bees|butterflies|clouds|feathers|flowers|gates|carts|puddles|crows|trees]"
+    };
+    s.set("these", what);
+    s.set("count", "[two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|twenty]");
+    s.say(&[
+        "there were {count} {these} {p.at}.",
+        "{h.he} [saw|counted|could see] {count} {these} there.",
+        "{h.he} counted the {these}. there were {count}.",
+        "~{count} {these},~ {h.he} counted [softly|aloud|to {h.self}].",
+        "{count} {these} were there too, for {h+} had counted them.",
+    ]);
+    s.fact(
+        "how many {these} [were there|did {h} see|did {h} count]?",
+        "[there were|{h.who} saw|{h.who} counted] <{count}> {these}.",
+    );
 }
 
 /// A look around the place, for stories that have the room.

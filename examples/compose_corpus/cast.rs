@@ -1,9 +1,38 @@
-//! Everybody who can be in a story: what they are, how they look, what they can do, where they live, what they love.
+//! Everybody who can be in a story: kinds of characters with what they can do, and the making of one character of a
+//! kind, whose name, look, nature, home and liking are drawn anew for each story.
 
-/// One character; the same wherever it appears.
+use crate::names::{FAMILY, HE, PET_HE, PET_SHE, SHE};
+use crate::rng::Rng;
+
+/// A kind of character.
 #[derive(Debug)]
+pub(crate) struct Kind {
+    pub(crate) kind: &'static str,
+    rank: u8,
+    sex: Sex,
+    /// Words for the look, one of which a character has.
+    pub(crate) looks: &'static str,
+    /// Homes, separated by semicolons.
+    homes: &'static str,
+    /// What it likes to do, separated by semicolons.
+    loves: &'static str,
+    pub(crate) skills: u32,
+    /// Words before the name, such as "Mrs"; with `Grandma` and the like the name itself says the kind.
+    title: &'static str,
+}
+
+/// Whether a kind can be "she" or "he".
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sex {
+    She,
+    He,
+    Any,
+}
+
+/// One character in one story.
+#[derive(Clone, Debug)]
 pub(crate) struct Person {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) kind: &'static str,
     pub(crate) she: bool,
     pub(crate) look: &'static str,
@@ -20,15 +49,90 @@ impl Person {
         self.skills & skills != 0
     }
 
-    /// Whether the name itself says what this character is, as in Doctor Fern.
+    /// Whether the name itself says what this character is, as in Doctor Lane.
     pub(crate) fn says_kind(&self) -> bool {
         ["Grandma", "Grandpa", "Farmer", "Doctor"].iter().any(|title| self.name.starts_with(title))
+    }
+
+    /// The name with the kind, as in "Pip the mouse", where the name alone does not say it.
+    pub(crate) fn full(&self) -> String {
+        if self.rank == CHILD || self.says_kind() {
+            self.name.clone()
+        } else {
+            format!("{} the {}", self.name, self.kind)
+        }
+    }
+
+    /// The name without a title.
+    pub(crate) fn first_name(&self) -> &str {
+        self.name.rsplit(' ').next().unwrap_or(&self.name)
     }
 
     /// Whether this is a child or an animal, so that it can be the hero.
     pub(crate) fn young(&self) -> bool {
         self.rank != GROWN
     }
+
+    /// Somebody: an animal, a child or (less often) a grown-up.
+    pub(crate) fn anybody(rng: &mut Rng) -> Person {
+        let kinds = match rng.below(100) {
+            0..58 => ANIMALS,
+            58..84 => CHILDREN,
+            _ => GROWN_UPS,
+        };
+        let kind = rng.pick(kinds).unwrap_or(&ANIMALS[0]);
+        Person::of(kind, rng)
+    }
+
+    fn of(kind: &'static Kind, rng: &mut Rng) -> Person {
+        let she = kind.sex == Sex::She || (kind.sex == Sex::Any && rng.chance(50));
+        let natures = if kind.rank == GROWN { GROWN_NATURES } else { NATURES };
+        let nature = loop {
+            let nature = pick(rng, natures);
+            if !(kind.skills & SLOW != 0 && ["quick", "hasty", "lively"].contains(&nature)) {
+                break nature;
+            }
+        };
+        let (homes, loves) = match kind.rank {
+            CHILD => (CHILD_HOMES, CHILD_LOVES),
+            ANIMAL if rng.chance(25) => (kind.homes, ANY_LOVES),
+            _ => (kind.homes, kind.loves),
+        };
+        Person {
+            name: name(kind, she, rng),
+            kind: kind.kind,
+            she,
+            look: pick_word(rng, kind.looks),
+            nature,
+            home: pick_part(rng, homes),
+            love: pick_part(rng, loves),
+            rank: kind.rank,
+            skills: kind.skills,
+        }
+    }
+}
+
+fn name(kind: &Kind, she: bool, rng: &mut Rng) -> String {
+    let first = if she { SHE } else { HE };
+    match (kind.rank, kind.title) {
+        (GROWN, "Mr") => format!("{} {}", if she { pick(rng, &["Mrs", "Miss"]) } else { "Mr" }, pick(rng, FAMILY)),
+        (GROWN, title @ ("Farmer" | "Doctor" | "Captain")) => format!("{title} {}", pick(rng, FAMILY)),
+        (GROWN, title) => format!("{title} {}", pick(rng, first)),
+        (ANIMAL, _) if rng.chance(25) => pick(rng, if she { PET_SHE } else { PET_HE }).to_owned(),
+        _ => pick(rng, first).to_owned(),
+    }
+}
+
+fn pick(rng: &mut Rng, items: &[&'static str]) -> &'static str {
+    rng.pick(items).copied().unwrap_or_default()
+}
+
+fn pick_word(rng: &mut Rng, words: &'static str) -> &'static str {
+    pick(rng, &words.split(' ').collect::<Vec<_>>())
+}
+
+fn pick_part(rng: &mut Rng, parts: &'static str) -> &'static str {
+    pick(rng, &parts.split(';').map(str::trim).collect::<Vec<_>>())
 }
 
 pub(crate) const CHILD: u8 = 0;
@@ -53,114 +157,162 @@ pub(crate) const HOOF: u32 = 1 << 14;
 pub(crate) const WISE: u32 = 1 << 15;
 pub(crate) const GROW: u32 = 1 << 16;
 
+/// How children and animals can be.
+static NATURES: &[&str] = &[
+    "clever",
+    "cheerful",
+    "patient",
+    "quick",
+    "playful",
+    "friendly",
+    "proud",
+    "gentle",
+    "brave",
+    "merry",
+    "calm",
+    "stubborn",
+    "quiet",
+    "shy",
+    "jolly",
+    "kind",
+    "nervous",
+    "polite",
+    "busy",
+    "hungry",
+    "lively",
+    "curious",
+    "serious",
+    "helpful",
+    "careful",
+    "bold",
+    "dreamy",
+    "funny",
+    "thoughtful",
+    "tidy",
+    "hasty",
+    "sleepy",
+];
+
+/// How grown-ups can be.
+static GROWN_NATURES: &[&str] = &[
+    "cheerful", "patient", "quiet", "kind", "gentle", "merry", "careful", "friendly", "clever", "helpful", "calm",
+    "wise", "busy", "funny",
+];
+
+const CHILD_HOMES: &str =
+    "in the house by the mill; on the farm; in the yellow house; above the bakery; near the forest;
+    at the end of the lane; next to the market; by the harbour; beside the school; in the tall house;
+    in the cottage with the roses; across from the park; on the hill; near the sea; by the river; in the old tower;
+    behind the shop; on a boat; in the white house; in the house with the blue door; in the red house by the bridge;
+    over the tea room; in the last house of the village; near the church; in a house with a green roof";
+
+const CHILD_LOVES: &str = "asking questions; climbing on gates; drawing pictures; making things; exploring;
+    reading books; dancing; watching boats; solving puzzles; running races; feeding birds; telling jokes; riding a bike;
+    looking at clouds; growing flowers; counting stars; singing; catching crabs; sorting shells; baking biscuits;
+    jumping in puddles; playing ball; building towers; collecting leaves; flying kites; painting; writing letters";
+
+const ANY_LOVES: &str = "telling riddles; playing hide and seek; looking at the moon; collecting round stones;
+    dancing in the rain; listening to stories; watching the clouds; sleeping late; making new friends; telling jokes;
+    singing old songs; picking berries; rolling down hills; watching the sunset";
+
 const fn a(
-    name: &'static str,
     kind: &'static str,
-    she: bool,
-    look: &'static str,
-    nature: &'static str,
-    home: &'static str,
-    love: &'static str,
+    sex: Sex,
+    looks: &'static str,
+    homes: &'static str,
+    loves: &'static str,
     skills: u32,
-) -> Person {
-    Person { name, kind, she, look, nature, home, love, rank: ANIMAL, skills }
+) -> Kind {
+    Kind { kind, rank: ANIMAL, sex, looks, homes, loves, skills, title: "" }
 }
 
-const fn c(name: &'static str, she: bool, nature: &'static str, home: &'static str, love: &'static str) -> Person {
-    let kind = if she { "girl" } else { "boy" };
-    Person { name, kind, she, look: "young", nature, home, love, rank: CHILD, skills: 0 }
+const fn child(kind: &'static str, sex: Sex) -> Kind {
+    Kind { kind, rank: CHILD, sex, looks: "young", homes: "", loves: "", skills: 0, title: "" }
 }
 
 const fn g(
-    name: &'static str,
+    title: &'static str,
     kind: &'static str,
-    she: bool,
-    nature: &'static str,
-    home: &'static str,
-    love: &'static str,
+    sex: Sex,
+    homes: &'static str,
+    loves: &'static str,
     skills: u32,
-) -> Person {
-    Person { name, kind, she, look: "old", nature, home, love, rank: GROWN, skills: skills | TALL }
+) -> Kind {
+    Kind { kind, rank: GROWN, sex, looks: "old", homes, loves, skills: skills | TALL, title }
 }
 
-const F: bool = true;
-const M: bool = false;
+use Sex::{Any, He, She};
 
-/// The whole cast.
+static CHILDREN: &[Kind] = &[child("girl", She), child("boy", He)];
+
+/// The kinds of animals.
 #[rustfmt::skip]
-pub(crate) static PEOPLE: &[Person] = &[
-    a("Pip", "mouse", M, "tiny", "clever", "in a hole under the old oak", "nibbling seeds", TINY),
-    a("Dot", "ladybird", F, "tiny", "cheerful", "on a rose leaf", "counting spots", TINY | FLY),
-    a("Moss", "mole", M, "small", "patient", "under the green hill", "digging long tunnels", DIG),
-    a("Hazel", "squirrel", F, "red", "quick", "high in a pine tree", "hiding nuts", CLIMB | FAST),
-    a("Otto", "otter", M, "brown", "playful", "by the river", "sliding down wet rocks", SWIM | FAST),
-    a("Wilma", "duck", F, "white", "friendly", "in the reeds by the pond", "splashing in puddles", SWIM),
-    a("Gus", "goose", M, "grey", "proud", "behind the barn", "marching up and down", SWIM),
-    a("Bruno", "bear", M, "big", "gentle", "in a warm cave", "eating honey", STRONG | CLIMB | NOSE),
-    a("Olive", "owl", F, "grey", "wise", "in a hollow tree", "watching the stars", FLY | EYES | WISE),
-    a("Ruby", "robin", F, "little", "brave", "in a nest above the gate", "singing in the rain", FLY | MUSIC),
-    a("Felix", "finch", M, "yellow", "merry", "in the apple tree", "making up songs", FLY | MUSIC),
-    a("Bella", "cow", F, "big", "calm", "in the red barn", "eating sweet grass", STRONG | HOOF),
-    a("Captain", "horse", M, "tall", "proud", "in the stable", "galloping over the fields", STRONG | FAST | HOOF | TALL),
-    a("Nina", "goat", F, "white", "stubborn", "on the rocky hill", "jumping from stone to stone", CLIMB | HOOF),
-    a("Rusty", "fox", M, "red", "clever", "in a den under the hedge", "running in the moonlight", NOSE | FAST | DIG),
-    a("Biscuit", "dog", M, "brown", "faithful", "in the house by the bridge", "chasing sticks", NOSE | FAST | DIG),
-    a("Misty", "cat", F, "grey", "quiet", "in the house with the blue door", "sleeping in the sun", CLIMB | EYES),
-    a("Thistle", "hedgehog", F, "small", "shy", "under a pile of leaves", "eating ripe berries", NOSE),
-    a("Flip", "frog", M, "green", "jolly", "under a water lily", "hopping over puddles", SWIM),
-    a("Tuck", "tortoise", M, "old", "patient", "beside the garden wall", "chewing lettuce", SLOW | WISE),
-    a("Gerda", "giraffe", F, "tall", "gentle", "beside the tall barn", "looking over roofs", TALL | HOOF),
-    a("Ella", "elephant", F, "big", "kind", "near the wide lake", "spraying water", STRONG | TALL | SWIM),
-    a("Clover", "rabbit", F, "soft", "nervous", "in a burrow on the hill", "eating crisp carrots", DIG | FAST),
-    a("Bramble", "badger", M, "strong", "grumpy", "in a deep den in the forest", "tidying the den", DIG | STRONG | EYES),
-    a("Nico", "bat", M, "black", "quiet", "in the church tower", "flying at night", FLY | EYES),
-    a("Sally", "seal", F, "shiny", "playful", "on the rocks by the sea", "diving under the waves", SWIM | FAST),
-    a("Pearl", "pigeon", F, "grey", "polite", "on the roof of the town hall", "carrying letters", FLY | FAST),
-    a("Hetty", "hen", F, "plump", "busy", "in the hen house", "scratching for corn", 0),
-    a("Percy", "pig", M, "pink", "hungry", "in the farm yard", "rolling in mud", NOSE | HOOF),
-    a("Lulu", "lamb", F, "woolly", "shy", "in the green field", "skipping about", HOOF),
-    a("Dusty", "donkey", M, "grey", "stubborn", "in the little stable", "eating thistles", STRONG | SLOW | HOOF),
-    a("Winnie", "wren", F, "tiny", "lively", "in the ivy on the wall", "chirping at sunrise", FLY | TINY | MUSIC),
-    a("Kit", "crow", M, "black", "curious", "at the top of the elm", "picking up shiny things", FLY),
-    a("Bart", "beetle", M, "tiny", "sturdy", "under a flat stone", "polishing his shell", TINY | DIG),
-    a("Sol", "snail", M, "little", "calm", "under the cabbage leaves", "looking at the rain", SLOW),
-    a("Henry", "heron", M, "tall", "serious", "at the edge of the lake", "standing very still", TALL | FLY),
-    a("Basil", "beaver", M, "brown", "busy", "in a house of sticks on the stream", "building dams", SWIM | MEND),
-    a("Todd", "toad", M, "plump", "grumpy", "under the garden bench", "humming in the dark", SWIM),
-    a("Poppy", "pony", F, "brown", "gentle", "in the meadow", "trotting along the lane", FAST | STRONG | HOOF),
-    c("Nell", F, "curious", "in the house by the mill", "asking questions"),
-    c("Tom", M, "cheerful", "on the farm", "climbing on gates"),
-    c("Mia", F, "quiet", "in the yellow house", "drawing pictures"),
-    c("Sam", M, "helpful", "above the bakery", "making things"),
-    c("Ivy", F, "brave", "near the forest", "exploring"),
-    c("Leo", M, "shy", "at the end of the lane", "reading books"),
-    c("Rosa", F, "lively", "next to the market", "dancing"),
-    c("Ben", M, "careful", "by the harbour", "watching boats"),
-    c("Ada", F, "clever", "beside the school", "solving puzzles"),
-    c("Max", M, "hasty", "in the tall house", "running races"),
-    c("Lily", F, "gentle", "in the cottage with the roses", "feeding birds"),
-    c("Jack", M, "funny", "across from the park", "telling jokes"),
-    c("Zoe", F, "bold", "on the hill", "riding her bike"),
-    c("Noah", M, "dreamy", "near the sea", "looking at clouds"),
-    c("Anna", F, "patient", "by the river", "growing flowers"),
-    c("Theo", M, "thoughtful", "in the old tower", "counting stars"),
-    c("Maya", F, "merry", "behind the shop", "singing"),
-    c("Finn", M, "bold", "on a boat", "catching crabs"),
-    c("Jenny", F, "tidy", "in the white house", "sorting shells"),
-    c("Oscar", M, "hungry", "over the tea room", "baking biscuits"),
-    g("Mrs Plum", "baker", F, "cheerful", "over the bakery", "baking bread", COOK),
-    g("Mr Reed", "fisherman", M, "quiet", "in a hut by the lake", "mending nets", MEND | SWIM),
-    g("Grandma Ida", "grandmother", F, "kind", "in the little cottage", "knitting", COOK | WISE | MEND),
-    g("Grandpa Joe", "grandfather", M, "patient", "in the little cottage", "carving wood", WISE | MEND),
-    g("Farmer Holt", "farmer", M, "strong", "on the farm", "driving the tractor", STRONG | GROW),
-    g("Aunt May", "gardener", F, "merry", "in the house with the green roof", "planting seeds", GROW | COOK),
-    g("Miss Penny", "teacher", F, "gentle", "beside the school", "reading stories", WISE | MUSIC),
-    g("Mr Tock", "clockmaker", M, "careful", "behind the clock shop", "winding clocks", MEND),
-    g("Mrs Stitch", "tailor", F, "clever", "over the tailor shop", "sewing coats", MEND),
-    g("Mr Nail", "carpenter", M, "helpful", "next to the workshop", "building tables", MEND | STRONG),
-    g("Doctor Fern", "doctor", F, "calm", "near the square", "helping people", WISE),
-    g("Captain Blue", "sailor", M, "bold", "on an old ship", "telling tales of the sea", SWIM | STRONG),
-    g("Mr Green", "postman", M, "friendly", "by the post office", "bringing letters", 0),
-    g("Mrs Page", "librarian", F, "wise", "above the library", "sharing books", WISE),
-    g("Miss Bell", "music teacher", F, "lively", "by the music hall", "playing the piano", MUSIC),
+pub(crate) static ANIMALS: &[Kind] = &[
+    a("mouse", Any, "tiny little grey brown", "in a hole under the old oak; behind the stove; under the barn floor", "nibbling seeds; hiding crumbs; running along shelves", TINY),
+    a("ladybird", Any, "tiny red little", "on a rose leaf; in a garden bush; under a daisy", "counting spots; walking up stems; sitting on flowers", TINY | FLY),
+    a("mole", Any, "small black soft", "under the green hill; under the meadow; beneath the lawn", "digging long tunnels; smelling the earth; hunting worms", DIG),
+    a("squirrel", Any, "red quick little brown", "high in a pine tree; in an old oak; in the tallest tree of the park", "hiding nuts; jumping from branch to branch; cracking nuts", CLIMB | FAST),
+    a("otter", Any, "brown slim young", "by the river; under the old bridge; on the bank of the stream", "sliding down wet rocks; catching fish; floating on the water", SWIM | FAST),
+    a("duck", Any, "white brown plump", "in the reeds by the pond; near the mill; on a small island", "splashing in puddles; swimming in circles; diving for weeds", SWIM),
+    a("goose", Any, "grey white big", "behind the barn; by the village pond; next to the duck house", "marching up and down; eating grass; shouting at strangers", SWIM),
+    a("bear", Any, "big brown strong", "in a warm cave; in the deep forest; on the mountain", "eating honey; sleeping in winter; scratching trees", STRONG | CLIMB | NOSE),
+    a("owl", Any, "grey old white", "in a hollow tree; in the old tower; above the barn door", "watching the stars; reading old books; flying without a sound", FLY | EYES | WISE),
+    a("robin", Any, "little red brown", "in a nest above the gate; in the holly bush; in a hole in the wall", "singing in the rain; looking for worms; hopping on the lawn", FLY | MUSIC),
+    a("finch", Any, "yellow green little", "in the apple tree; in the hedge; on the roof of the school", "making up songs; eating seeds; whistling in the morning", FLY | MUSIC),
+    a("cow", She, "big brown white", "in the red barn; on the wide meadow; at the dairy", "eating sweet grass; giving milk; resting in the shade", STRONG | HOOF),
+    a("horse", Any, "tall black brown white", "in the stable; on the farm; in the field by the road", "galloping over the fields; jumping over fences; eating apples", STRONG | FAST | HOOF | TALL),
+    a("goat", Any, "white grey brown", "on the rocky hill; behind the cottage; in a shed by the stream", "jumping from stone to stone; eating leaves; standing on walls", CLIMB | HOOF),
+    a("fox", Any, "red young thin", "in a den under the hedge; at the edge of the forest; behind the hill", "running in the moonlight; playing tricks; hunting mice", NOSE | FAST | DIG),
+    a("dog", Any, "brown black white big", "in the house by the bridge; in a kennel; in the farm yard", "chasing sticks; digging for bones; guarding the door", NOSE | FAST | DIG),
+    a("cat", Any, "grey black white orange", "in the house with the blue door; on the window sill; in the bakery", "sleeping in the sun; chasing wool; drinking milk", CLIMB | EYES),
+    a("hedgehog", Any, "small brown round", "under a pile of leaves; under the wood pile; in the garden hedge", "eating ripe berries; rolling into a ball; walking at night", NOSE),
+    a("frog", Any, "green little brown", "under a water lily; in the ditch; by the garden pond", "hopping over puddles; catching flies; singing in the evening", SWIM),
+    a("tortoise", Any, "old slow little", "beside the garden wall; under the fig tree; in a box of straw", "chewing lettuce; sleeping in the sun; taking long walks", SLOW | WISE),
+    a("giraffe", Any, "tall yellow young", "beside the tall barn; near the high trees; behind the circus tent", "looking over roofs; eating leaves; watching birds", TALL | HOOF),
+    a("elephant", Any, "big grey strong", "near the wide lake; behind the circus tent; in the warm valley", "spraying water; carrying logs; bathing in mud", STRONG | TALL | SWIM),
+    a("rabbit", Any, "soft white brown grey", "in a burrow on the hill; under the hedge; at the edge of the wheat field", "eating crisp carrots; jumping in the grass; digging holes", DIG | FAST),
+    a("badger", Any, "strong grey striped", "in a deep den in the forest; under the old elm; in the side of the hill", "tidying the den; digging for roots; walking at night", DIG | STRONG | EYES),
+    a("bat", Any, "black small brown", "in the church tower; in the dark cave; under the roof of the mill", "flying at night; hanging upside down; catching moths", FLY | EYES),
+    a("seal", Any, "shiny grey plump", "on the rocks by the sea; on the sand bank; in the harbour", "diving under the waves; lying on warm stones; chasing fish", SWIM | FAST),
+    a("pigeon", Any, "grey white plump", "on the roof of the town hall; in the old loft; on the station clock", "carrying letters; picking up crumbs; flying over the town", FLY | FAST),
+    a("hen", She, "plump brown white", "in the hen house; in the farm yard; behind the kitchen", "scratching for corn; sitting in the straw; counting eggs", 0),
+    a("pig", Any, "pink fat little", "in the farm yard; in the pig house; behind the barn", "rolling in mud; eating potatoes; sleeping in the straw", NOSE | HOOF),
+    a("lamb", Any, "woolly white little", "in the green field; on the hill; in the sheep barn", "skipping about; drinking milk; following the others", HOOF),
+    a("donkey", Any, "grey brown old", "in the little stable; by the mill; on the road to the market", "eating thistles; carrying sacks; rolling in the dust", STRONG | SLOW | HOOF),
+    a("wren", Any, "tiny brown round", "in the ivy on the wall; in a wood pile; under the bridge", "chirping at sunrise; hiding in bushes; building round nests", FLY | TINY | MUSIC),
+    a("crow", Any, "black big young", "at the top of the elm; on the chimney; in the tall pine", "picking up shiny things; solving riddles; riding on the wind", FLY),
+    a("beetle", Any, "tiny black shiny green", "under a flat stone; in a rotten log; under the bark", "polishing one leg after the other; climbing stems; pushing crumbs", TINY | DIG),
+    a("snail", Any, "little slow brown", "under the cabbage leaves; on the garden wall; behind a flower pot", "looking at the rain; eating lettuce; leaving silver lines", SLOW),
+    a("heron", Any, "tall grey thin", "at the edge of the lake; in the marsh; on an island in the river", "standing very still; watching fish; flying at sunrise", TALL | FLY),
+    a("beaver", Any, "brown plump young", "in a house of sticks on the stream; by the river; behind the dam", "building dams; cutting trees; swimming under the ice", SWIM | MEND),
+    a("toad", Any, "plump brown old", "under the garden bench; in the cellar; under a wet stone", "humming in the dark; catching slugs; sitting in the mud", SWIM),
+    a("pony", Any, "brown white spotted", "in the meadow; in the riding school; behind the farm", "trotting along the lane; eating carrots; jumping over logs", FAST | STRONG | HOOF),
+    a("kitten", Any, "grey white orange tiny", "in a basket; in the barn; under the kitchen table", "playing with string; climbing curtains; sleeping on cushions", CLIMB),
+    a("swan", Any, "white big young", "on the lake; by the castle; on the wide river", "gliding over the water; eating water weeds; looking into the water", SWIM | FLY),
+    a("deer", Any, "brown slim young", "in the forest; on the edge of the wood; in the quiet valley", "leaping over logs; eating grass; drinking from the stream", FAST | HOOF),
+    a("penguin", Any, "black little round", "on the ice; by the cold sea; in the zoo", "sliding on the ice; swimming far; standing with friends", SWIM),
+    a("monkey", Any, "brown little quick", "in the palm tree; in the zoo; in the warm forest", "swinging on ropes; eating bananas; making faces", CLIMB | FAST),
+];
+
+/// The kinds of grown-ups.
+#[rustfmt::skip]
+static GROWN_UPS: &[Kind] = &[
+    g("Mr", "baker", Any, "over the bakery; behind the oven", "baking bread; eating warm rolls; getting up early", COOK),
+    g("Mr", "fisherman", He, "in a hut by the lake; by the harbour", "mending nets; sitting by the water; catching fish", MEND | SWIM),
+    g("Grandma", "grandmother", She, "in the little cottage; by the river; next door", "knitting; making jam; telling old stories", COOK | WISE | MEND),
+    g("Grandpa", "grandfather", He, "in the little cottage; by the mill; next door", "carving wood; telling old stories; fixing clocks", WISE | MEND),
+    g("Farmer", "farmer", Any, "on the farm; behind the hill", "driving the tractor; feeding the cows; working in the fields", STRONG | GROW),
+    g("Aunt", "gardener", She, "in the house with the green roof; near the garden", "planting seeds; picking flowers; drinking tea", GROW | COOK),
+    g("Uncle", "cook", He, "behind the inn; above the kitchen", "making soup; tasting sauces; singing in the kitchen", COOK),
+    g("Mr", "teacher", Any, "beside the school; in the school house", "reading stories; teaching songs; explaining things", WISE | MUSIC),
+    g("Mr", "clockmaker", Any, "behind the clock shop; over the clock shop", "winding clocks; mending watches; being on time", MEND),
+    g("Mr", "tailor", Any, "over the tailor shop; on the village square", "sewing coats; choosing buttons; cutting cloth", MEND),
+    g("Mr", "carpenter", Any, "next to the workshop; behind the wood yard", "building tables; sawing planks; making chairs", MEND | STRONG),
+    g("Doctor", "doctor", Any, "near the square; in the white house", "helping people; reading books; riding a bicycle", WISE),
+    g("Captain", "sailor", Any, "on an old ship; by the harbour", "telling tales of the sea; tying knots; looking at maps", SWIM | STRONG),
+    g("Mr", "postman", He, "by the post office; in the long street", "bringing letters; ringing bells; walking", 0),
+    g("Mr", "librarian", Any, "above the library; in the quiet street", "sharing books; reading; putting books in order", WISE),
+    g("Mr", "piano teacher", Any, "by the music hall; in the house with the piano", "playing the piano; singing; listening to music", MUSIC),
+    g("Mr", "painter", Any, "in the attic; in the house by the sea", "painting hills; mixing colours; drawing faces", MEND),
+    g("Mr", "shepherd", Any, "on the hill; in a hut near the sheep", "counting sheep; playing the pipe; looking at the sky", WISE),
 ];

@@ -2,8 +2,11 @@
 
 use std::collections::HashSet;
 
+use crate::cast::Person;
+use crate::facts::Fact;
+use crate::questions;
 use crate::rng::Rng;
-use crate::scene::{Fact, Scene};
+use crate::scene::Scene;
 use crate::variety::{runs, words};
 use crate::{plots_heart, plots_help, plots_learn, plots_lost, plots_make, plots_play, plots_road};
 
@@ -53,7 +56,10 @@ pub(crate) struct Story {
     pub(crate) plot: &'static str,
     pub(crate) text: String,
     pub(crate) facts: Vec<Fact>,
+    /// How many of them, the first ones, belong to the plot.
+    pub(crate) n_own_facts: usize,
     pub(crate) themes: Vec<String>,
+    pub(crate) people: Vec<Person>,
 }
 
 /// Tells stories, none of which shares a run of twelve words with another.
@@ -69,6 +75,11 @@ impl Teller {
         Teller { rng: Rng::new(seed), told: HashSet::new(), bag: Vec::new() }
     }
 
+    /// The same teller with a new seed: what it tells now shares no run of twelve words with what it told before.
+    pub(crate) fn reseeded(self, seed: u64) -> Teller {
+        Teller { rng: Rng::new(seed), bag: Vec::new(), ..self }
+    }
+
     /// The generator, for choices outside of stories.
     pub(crate) fn rng(&mut self) -> &mut Rng {
         &mut self.rng
@@ -82,14 +93,16 @@ impl Teller {
                 self.rng.shuffle(&mut self.bag);
             }
             let (plot, tell) = PLOTS[self.bag.pop().unwrap_or(0)];
-            for _ in 0..60 {
-                let mut scene = Scene::new(&mut self.rng, &self.told, brief);
+            for _ in 0..8 {
+                let mut scene = Scene::new(&mut self.rng, &self.told, brief, most_words);
                 tell(&mut scene);
-                let Scene { text, facts, themes, failed, .. } = scene;
-                let said = words(&text);
-                if !failed && said.len() <= most_words {
+                if !scene.failed {
+                    let said = words(&scene.text);
+                    questions::about_any_story(&mut scene);
+                    let Scene { text, facts, n_own_facts, themes, people, .. } = scene;
                     self.told.extend(runs(&said));
-                    return Story { plot, text, facts, themes };
+                    let people = people.into_iter().map(|(_, who)| who).collect();
+                    return Story { plot, text, facts, n_own_facts, themes, people };
                 }
             }
         }

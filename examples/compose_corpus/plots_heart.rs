@@ -20,11 +20,15 @@ pub(crate) fn night(s: &mut Scene) {
     opening(s);
     s.say(&[
         "{h.he} stayed so long that it [grew|became] dark.",
+        "{h+} [played|dreamed|stayed] on and on, until [night came|it was dark].",
+        "soon it was dark around {h}, and [no star shone|the moon was hidden].",
         "{h.he} did not see how dark it [was getting|grew].",
         "then [night came|it got dark], and there was no moon.",
     ]);
     s.say(&[
         "~{noise},~ it went [in the dark|behind {h.him}].",
+        "then {h+} heard something [in the dark|behind a bush|quite near]. ~{noise}!~",
+        "{h+} [stood still|turned around|held {h.his} breath]. ~{noise},~ went something [near|close to] {h.him}.",
         "{suddenly} there was a noise. ~{noise}!~",
         "{noise}! ^what was that?",
     ]);
@@ -33,7 +37,7 @@ pub(crate) fn night(s: &mut Scene) {
         "the heart of {h} [beat fast|jumped]. ^{h.he} did not dare to move.",
         "{h+} [shook|hid {h.his} face] and thought of [monsters|big teeth|ghosts].",
     ]);
-    s.fact("how did {h} feel in the dark?", "{h} was afraid.");
+    s.fact("how did {h} feel in the dark?", "{h.who} was <afraid;scared;frightened>.");
     s.para();
     s.say(&[
         "then {k.full} came with {o.a}. ~why are you shaking, {h}?~ {k.he} asked.",
@@ -70,7 +74,9 @@ pub(crate) fn night(s: &mut Scene) {
         "there was no monster at all. it was {cause}.",
         "~look, {h},~ laughed {k+}. it was only {cause}.",
     ]);
-    s.fact("what made the noise?", "it was {cause}.");
+    s.fact("[what made the noise|what was the noise|what did they find]?", "it was <{cause}>.");
+    s.fact("who came with {o.a}?", "<{k.full}> came with it.");
+    s.fact("what did {k} carry?", "{k.who} had <{o.a}>.");
     s.para();
     s.say(&[
         "{h+} [laughed|had to laugh] too, and the fear [was gone|flew away].",
@@ -98,7 +104,7 @@ pub(crate) fn share(s: &mut Scene) {
         "{h.he} sat down to eat {h.his} {o.an}. [it smelled so {good}!|yum!|how {good} it looked!]",
         "{h.he} was hungry, and {h.he} had {o.a} for [lunch|later|the way].",
     ]);
-    s.fact("what did {h} have to eat?", "{h} had {o.a}.");
+    s.fact("[what did {h} have to eat|what food did {h} have]?", "{h.who} had <{o.a}>.");
     s.say(&[
         "just then {k.intro} came by [and stopped|with an empty bag|and looked at {o}].",
         "then {h+} saw {k.full}, who sat [alone|near by] and looked {so-sad}.",
@@ -110,7 +116,9 @@ pub(crate) fn share(s: &mut Scene) {
         "{k+} had {why}, and now {k.he} was very hungry.",
         "~are you not eating, {k}?~ {asked} {h+}. but {k+} had {why}.",
     ]);
-    s.fact("why was {k} hungry?", "{k} had {why}.");
+    s.fact("why was {k} hungry?", "[because |]{k.who} had <{why}>.");
+    s.fact("who was hungry?", "<{k.full}> was hungry.");
+    s.fact("who had nothing to eat?", "<{k.full}> had nothing.");
     s.para();
     s.say(&[
         "{h+} looked at {o}. it was [not big|enough for one]. [should|could] {h.he} give half of it away?",
@@ -145,7 +153,7 @@ pub(crate) fn share(s: &mut Scene) {
                 "the next day {k+} came back with {u.a}. ~now I have something for you, {h},~ {k.he} said.",
                 "and the day after, {k} brought {u.a}, and they shared that too.",
             ]);
-            s.fact("what did {k} bring the next day?", "{k} brought {u.a}.");
+            s.fact("[what did {k} bring the next day|what did {k} bring later]?", "{k.who} brought <{u.a}>.");
         }
     }
     s.para();
@@ -174,8 +182,10 @@ pub(crate) fn truth(s: &mut Scene) {
         "{h+} [danced|jumped|turned] around, bumped into it, and crash! ^{o} was broken.",
         "{suddenly} {h+} [sneezed|slipped|tripped]. crash! ^{o} lay on the floor, broken.",
     ]);
-    s.fact("what did {h} break?", "{h} broke {o.a}.");
-    s.fact("whose {o.n} was it?", "it was {k}'s.");
+    s.fact("what did {h} break?", "{h.who} broke <{o.a}>.");
+    s.fact("what was broken?", "it was <{o.a}>.");
+    s.fact("who broke {o.n0}?", "<{h}> broke it.");
+    s.fact("[whose {o.n} was it|who did {o.n0} belong to]?", "it belonged to <{k}>.");
     s.say(&[
         "~oh no! ^what [will {k} say|shall I do]?~ whispered {h+}.",
         "{h+} hid the pieces {p.spot} and [ran away|sat down].",
@@ -184,20 +194,29 @@ pub(crate) fn truth(s: &mut Scene) {
     s.para();
     s.say(&[
         "{soon} {k+} came [back|in]. ~where is my {o.n}?~ {k.he} asked.",
+        "then {k+} came and looked for {o}. ~{h}, was it not here?~",
+        "{soon} {h+} heard the steps of {k}. ~I want my {o.n},~ said {k+}.",
         "~have you seen my {o.n}, {h}?~ {asked} {k+} {that-evening}.",
     ]);
     s.say(&[
         "~maybe the [wind|cat] did it,~ {h+} wanted to say. but [the words would not come|it was not true].",
+        "{h+} looked at {k} and felt [hot|cold|ill]. ~shall I tell {k.him}?~ {h.he} thought.",
+        "~{k} is my friend,~ thought {h+}. ~I must not lie to {k.him}.~",
         "{h+} [looked at {h.his} feet|turned red]. a lie would be easy, but it would [hurt|be wrong].",
         "{h+} swallowed. {h.his} stomach felt [heavy|like a stone].",
     ]);
     s.say(&[
         "~I broke it, {k}. ^I am so sorry,~ {h.he} said [at last|with tears in {h.his} eyes].",
+        "~{k}, I broke your {o.n},~ said {h+} [at last|very softly|and cried]. ~forgive me.~",
+        "~it was not the wind, {k}. ^it was me,~ said {h+} and [wept|looked down].",
+        "{h+} took {k} by the {k.hand}. ~I have broken your {o.n},~ {h.he} said.",
         "then {h+} took a deep breath. ~it was me, {k},~ {h.he} said. ~I am sorry.~",
     ]);
-    s.fact("what did {h} tell {k}?", "{h} told {k} the truth.");
+    s.fact("what did {h} tell {k}?", "{h.who} told {k.him} <the truth>.");
     s.say(&[
         "{k+} was quiet [for a moment|for a while]. ~it was brave to tell me,~ {k.he} said.",
+        "{k+} put an arm around {h}. ~now I know that I can trust you,~ {k.he} said.",
+        "~I am sad about my {o.n},~ said {k+}, ~but I am proud of you, {h}.~",
         "~thank you for the truth,~ said {k+}. ~that is worth more than {a-thing}.~",
         "{k+} was sad about {o}, but {k.he} [took {h} by the hand|was not angry].",
     ]);
@@ -209,6 +228,9 @@ pub(crate) fn truth(s: &mut Scene) {
     ]);
     s.say(&[
         "{h+} hugged {k} and was [glad|happy] to have said it.",
+        "{h} and {k} [had a cup of tea|went for a walk|played a game], and all was well again.",
+        "~the truth is [hard|heavy] at first and light later,~ said {h+} to {k}.",
+        "~will you lend me something again, {k}?~ {asked} {h+}. ~of course,~ said {k+}.",
         "that night {h+} slept [well|like a stone], for there was no lie in {h.his} heart.",
         "{h+} felt as light as [a feather|a bird|a leaf], for {h.he} had told the truth.",
         "~next time I will be careful,~ {h+} promised, and {k} {nodded-yes}.",
@@ -236,9 +258,10 @@ pub(crate) fn quarrel(s: &mut Scene) {
         "~it is my turn,~ said {h+}. ~you had it [yesterday|before],~ said {k+}.",
         "{h+} pulled on one side, and {k+} pulled on the other.",
     ]);
-    s.fact("what did {h} and {k} both want?", "they both wanted {o.a}.");
+    s.fact("[what did {h} and {k} both want|what did they quarrel about]?", "they both wanted <{o.a}>.");
+    s.fact("[who stopped the quarrel|who came to help]?", "<{f.full}> did.");
     s.say(&[
-        "they [shouted|pulled] so hard that {o} [fell into a puddle|nearly broke|fell down].",
+        "they pulled so hard that {o} [fell into a puddle|nearly broke|fell down].",
         "~then I will not play with you,~ said {k+} and [turned away|sat down alone].",
         "{soon} both were [angry|red in the face|close to tears], and nobody could play.",
     ]);
@@ -259,7 +282,8 @@ pub(crate) fn quarrel(s: &mut Scene) {
                 "so {h+} played and {k+} counted, and then {k} played and {h} counted.",
                 "they tried it. [first|at first] {k} counted very fast, and both {smiled}.",
             ]);
-            s.fact("what did {f} tell them to do?", "{f} told them to take turns.");
+            s.fact("what did {f} tell them to do?", "{f.who} told them to <take turns>.");
+            s.fact("how far did they count?", "they counted to <{n}>.");
         }
         1 => {
             s.say(&[
@@ -270,7 +294,7 @@ pub(crate) fn quarrel(s: &mut Scene) {
                 "{h} and {k} looked at each other. {together} they [made up|thought of|began] a new game with {o}.",
                 "so they played with {o} {together}, and it was [much better|twice as much fun].",
             ]);
-            s.fact("what did {h} and {k} do in the end?", "they played together.");
+            s.fact("what did {h} and {k} do in the end?", "they played <together>.");
         }
         _ => {
             s.say(&[
@@ -281,7 +305,7 @@ pub(crate) fn quarrel(s: &mut Scene) {
                 "{h+} thought about it. ~you may have it first, {k},~ {h.he} said. ~no, you, {h},~ said {k+}.",
                 "it was quiet for a while. ~I am sorry, {k},~ said {h+}. ~I am sorry too,~ said {k+}.",
             ]);
-            s.fact("who took {o.n0} away?", "{f.full} took it.");
+            s.fact("who took {o.n0} away?", "<{f.full}> took it.");
         }
     }
     s.para();
@@ -305,7 +329,7 @@ pub(crate) fn newcomer(s: &mut Scene) {
         "somebody was sitting there whom {h} did not know, {k.intro}.",
         "{k.intro} had just come to live {k.home}, and {k.he} knew nobody.",
     ]);
-    s.fact("who was new?", "{k.full} was new.");
+    s.fact("[who was new|who was the new one]?", "<{k.full}> was.");
     s.say(&[
         "~hello!~ said {h+}. but {k+} [looked away|said nothing|hid {k.his} face].",
         "{h+} waved, but {k+} [only looked at the ground|did not wave back].",
@@ -331,7 +355,7 @@ pub(crate) fn newcomer(s: &mut Scene) {
                 "~really? ^show me!~ {cried} {h+}. and {k} [did|showed {h.him}], and {h} {watched}.",
                 "~and I like {h.love},~ said {h+}. so they talked about both until {dark-time}.",
             ]);
-            s.fact("what did {k} like?", "{k} liked {k.love}.");
+            s.fact("what did {k} like [best|to do]?", "{k.who} liked <{k.love}>.");
         }
         1 => {
             s.thing("o", |t| t.is(FOOD));
@@ -343,7 +367,7 @@ pub(crate) fn newcomer(s: &mut Scene) {
                 "{k+} found it and {smiled-plain}. ~was it you, {h}?~ {k.he} asked. ~that was kind.~",
                 "when {k+} saw {o}, {k.he} came to {h} and said, ~let us eat it {together}.~",
             ]);
-            s.fact("what did {h} give to {k}?", "{h} gave {k.him} {o.a}.");
+            s.fact("what did {h} give to {k}?", "{h.who} gave {k.him} <{o.a}>.");
         }
         _ => {
             s.thing("o", |t| t.is(TOY) && !t.is(BIG));
@@ -356,7 +380,7 @@ pub(crate) fn newcomer(s: &mut Scene) {
                 "{soon} {k+} [could not sit still|forgot to be shy]. ~can I have a turn?~ {k.he} whispered.",
             ]);
             s.say(&["~of course!~ said {h+} and gave {o} to {k}.", "{h+} held out {o} and {smiled-plain}."]);
-            s.fact("what did {h} play with?", "{h} played with {o.a}.");
+            s.fact("what did {h} play with?", "{h.who} played with <{o.a}>.");
         }
     }
     s.para();

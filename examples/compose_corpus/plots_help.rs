@@ -28,8 +28,10 @@ pub(crate) fn stuck(s: &mut Scene) {
         "poor {k}! ^{k.he} had [slipped|fallen] and was stuck {trap}.",
         "~I am stuck {trap},~ {said} {k+}, ~and I cannot [move|get out|turn].~",
     ]);
-    s.fact("who was stuck?", "{k.full} was stuck.");
-    s.fact("where was {k} stuck?", "{k} was stuck {trap}.");
+    s.fact("who was stuck?", "<{k.full}> was stuck.");
+    s.fact("who [needed|called for] help?", "<{k.full}> did.");
+    s.fact("where was {k} stuck?", "{k.who} was stuck <{trap}>.");
+    s.fact("why did {k} need help?", "[because |]{k.who} was <stuck>.");
     s.para();
     s.say(&[
         "{h+} [took|held] {k} by the [foot|front legs] and pulled, but it [did not help|was no use].",
@@ -47,7 +49,7 @@ pub(crate) fn stuck(s: &mut Scene) {
                 "{f+} [took a deep breath|set {f.his} feet apart] and pulled once, and {k} was free.",
                 "with one [mighty|great|strong] pull, {f+} had {k} out.",
             ]);
-            s.fact("who pulled {k} out?", "{f.full} pulled {k.him} out.");
+            s.fact("who pulled {k} out?", "<{f.full}> pulled {k.him} out.");
         }
         1 => {
             s.say(&[
@@ -70,7 +72,7 @@ pub(crate) fn stuck(s: &mut Scene) {
                 "[at last|after a long time] {k} was free.",
                 "one more time, and {k} [came loose|rolled out|was free].",
             ]);
-            s.fact("what did {h} use to help {k}?", "{h} used {o.a}.");
+            s.fact("what did {h} use to help {k}?", "{h.who} used <{o.a}>.");
         }
         _ => {
             s.cast("f", |p| p.young());
@@ -82,7 +84,7 @@ pub(crate) fn stuck(s: &mut Scene) {
                 "~one, two, three, [pull|up]!~ {cried} {f+}, and {k} [was free|flew out like a cork|rolled out].",
                 "they counted to three and pulled, and {k} came free with a [plop|bump].",
             ]);
-            s.fact("who helped {h}?", "{f.full} helped {h.him}.");
+            s.fact("who helped {h}?", "<{f.full}> helped {h.him}.");
         }
     }
     s.para();
@@ -118,7 +120,9 @@ pub(crate) fn ill(s: &mut Scene) {
         "{k} lay ill in bed, {k.home}. when {h} came in, {k.he} said, ~I have a [cold|fever|sore throat].~",
         "~I am ill,~ said {k+} when {h} came to see {k.him}. ~my head is [hot|heavy] and my legs are weak.~",
     ]);
-    s.fact("why did {k} not come?", "{k} was ill in bed.");
+    s.fact("why did {k} not come?", "[because |]{k.who} was <in bed;ill;sick>.");
+    s.fact("who was ill?", "<{k.full}> was ill.");
+    s.fact("where did {k} live?", "{k.who} lived <{k.home}>.");
     s.para();
     s.say(&[
         "{h+} felt sorry for {k} and {idea}.",
@@ -127,9 +131,12 @@ pub(crate) fn ill(s: &mut Scene) {
     ]);
     s.say(&[
         "{h.he} {hurried} {home} and came back with {o.a} and {u.a}.",
+        "with {o.a} and {u.a} {h+} came back to {k}.",
+        "then {h+} brought {o.a} and {u.a} to the bed of {k}.",
+        "~see what I have for you, {k},~ said {h+}. it was {o.a} and {u.a}.",
         "{soon} {h+} stood at the door with {o.a} and {u.a}.",
     ]);
-    s.fact("what did {h} bring?", "{h} brought {o.a} and {u.a}.");
+    s.fact("what did {h} bring?", "{h.who} brought <{o.a} and {u.a};{o.n} and a {u.n}>.");
     s.say(&[
         "first {k+} ate [a little of|all of|some of] {o}, and [it tasted {good}|{k.he} felt warm inside].",
         "~eat {o},~ said {h+}. ~it will make you strong.~ so {k} ate it [slowly|all up].",
@@ -157,6 +164,8 @@ pub(crate) fn ill(s: &mut Scene) {
     ]);
     s.say(&[
         "~the best medicine was you, {h},~ {said} {k+}.",
+        "{k+} laughed again. ~you made me well, {h},~ {k.he} said.",
+        "~I am not ill any more,~ said {k+}. ~tomorrow I will play with you, {h}.~",
         "~your {u.n} was {good},~ said {k+}, ~but best of all was that you came, {h}.~",
         "~next time you are ill, {h}, I will come to you,~ said {k+}.",
     ]);
@@ -178,15 +187,20 @@ pub(crate) fn heavy(s: &mut Scene) {
         "[a farmer|a kind man|an old woman] had given {h.him} a {size} {load} for the [feast|winter|family].",
         "{h.he} wanted to bring a {size} {load} {home} for [the feast|supper|the winter].",
     ]);
-    s.fact("what did {h} want to bring home?", "{h} wanted to bring home a {size} {load}.");
+    s.fact("[what did {h} want to bring home|what was so heavy]?", "it was a {size} <{load}>.");
+    s.fact("what was the {load} like?", "it was <{size}>.");
     s.say(&[
         "{h+} [pushed|pulled] the {load} [with all {h.his} might|until {h.his} arms hurt], but it [hardly moved|stayed where it was].",
+        "~come on, {load}!~ {cried} {h+} and [pushed|pulled]. but it [stayed|did not move].",
+        "{h+} [pushed from the left|pushed from the right|kicked it|turned it], but the {load} was too heavy.",
         "but how? the {load} was [heavier|bigger] than {h}!",
         "{h+} tried to lift it. ~oof!~ the {load} did not move [at all|one bit].",
     ]);
     s.para();
     s.say(&[
         "{soon} {k.intro} came by and saw {h} [puffing|sitting on the {load}].",
+        "~what have you got there, {h}?~ {asked} {k.full}, who [came along|walked by].",
+        "{h+} saw {k.full} on the path. ~{k}, can you help me?~ {h.he} called.",
         "{k.full} was {busy} near by and saw it. ~do you need help?~ {k.he} {asked}.",
     ]);
     match s.branch(3) {
@@ -200,7 +214,7 @@ pub(crate) fn heavy(s: &mut Scene) {
                 "{together} they rolled the {load} onto {o}, and {h+} [pulled|pushed].",
                 "they put the {load} on {o}. ^now it was [light|easy], and {h+} [sang|hummed] on the way.",
             ]);
-            s.fact("how did they move the {load}?", "they moved it with {o.a}.");
+            s.fact("how did they move the {load}?", "they moved it with <{o.a}>.");
         }
         1 => {
             s.cast("f", |p| p.can(STRONG) && p.rank != GROWN);
@@ -212,7 +226,7 @@ pub(crate) fn heavy(s: &mut Scene) {
                 "{f+} [laughed|nodded] and lifted the {load} like a [feather|nut|leaf].",
                 "for {f} the {load} was [nothing|as light as a leaf]. ^{f.he} carried it {home}.",
             ]);
-            s.fact("who carried the {load}?", "{f.full} carried it.");
+            s.fact("who carried the {load}?", "<{f.full}> carried it.");
         }
         _ => {
             s.set("roll", "[some round sticks|three round branches|two long poles]");
@@ -221,7 +235,7 @@ pub(crate) fn heavy(s: &mut Scene) {
                 "they put {roll} under the {load} and pushed, and [slowly|little by little] it moved.",
                 "with {roll} under the {load}, {h} and {k} could [push|move] it {together}.",
             ]);
-            s.fact("what did they put under the {load}?", "they put {roll} under it.");
+            s.fact("what did they put under the {load}?", "they put <{roll}> under it.");
         }
     }
     s.para();
@@ -247,7 +261,8 @@ pub(crate) fn nest(s: &mut Scene) {
         "then {h.he} heard a [thin|weak|small] peep. {p.spot} sat a baby bird.",
         "something [small|soft] was moving {p.spot}. it was a young bird that had fallen [from its nest|out of a tree].",
     ]);
-    s.fact("what did {h} find?", "{h} found a little bird.");
+    s.fact("what did {h} find {p.spot}?", "{h.who} found a little <bird>.");
+    s.fact("where did {h} find the bird?", "{h.who} found it <{p.spot}>.");
     s.say(&[
         "~poor little thing,~ said {h+}. ~you [are too young to fly|want your mother].~",
         "{h+} put it on a [soft leaf|bed of moss|warm scarf] and [looked up|looked for the nest].",
@@ -279,15 +294,25 @@ pub(crate) fn nest(s: &mut Scene) {
     } else {
         s.say(&["{k+} was so tall that {k.he} only had to [reach|stretch] up to put the bird [back|into the nest].", "{h+} set the bird on the head of tall {k}. ^{k.he} [stretched|stood very straight], and the bird hopped into its nest."]);
     }
-    s.fact("who brought the bird back to its nest?", "{k.full} brought it back.");
+    s.fact(
+        "[who brought the bird back to its nest|who helped the bird|who brought the bird home]?",
+        "<{k.full}> [brought it back|did].",
+    );
     s.say(&[
         "[{soon}|just then] the mother bird came [home|back] and sang for {h} and {k}.",
+        "up there, the mother bird [thanked|sang to|nodded to] {k}, and {h} [clapped|waved|danced].",
+        "~well done, {k}!~ {cried} {h+}, and the [mother bird|little bird] sang [three notes|a song|for joy].",
+        "{h+} saw how the little bird [sat down|hid] under the wing of its mother. ~thanks to you, {k}!~",
+        "when the mother bird came back, {h} and {k} [stood below|kept very still|were still there] and listened to her song.",
         "the other little birds [chirped|peeped] with joy, and {h+} waved to them.",
         "~peep!~ said the little bird from above. it meant ~thank you.~",
     ]);
     s.para();
     s.say(&[
         "[some weeks later|in the summer|one month later], the bird could fly and [came to visit|came and sang for] {h}.",
+        "and when the bird was big, it [sat on the hand of|sang every day for|brought a berry to] {h}.",
+        "{h} and {k} came back [every day|each week|on Sunday] to see how the bird [was|grew].",
+        "~it waved to me!~ said {h+} to {k} [later|a week later|that evening], and maybe it was true.",
         "every [day|morning] {h+} came to look, and one day the young bird [flew|could fly].",
         "{h+} put some [crumbs|seeds|water] under the tree for the [birds|whole family].",
     ]);
@@ -319,7 +344,8 @@ pub(crate) fn shelter(s: &mut Scene) {
         "at last {h.he} saw {roof} and [crept|ran|went] inside.",
         "[near the path|not far away|a bit further on] was {roof}, and in {h.he} went.",
     ]);
-    s.fact("where did {h} find shelter?", "{h} found shelter in {roof}.");
+    s.fact("where did {h} [find shelter|find a dry place|hide from the weather]?", "in <{roof}>.");
+    s.fact("who was there already?", "<{k.full}> was there.");
     s.say(&[
         "~good {good-day},~ said somebody in the dark. {h+} [jumped|started]. it was {k.full}.",
         "{k.full} had come there [first|before {h.him}] and did not [look|seem] {glad}.",
@@ -330,6 +356,9 @@ pub(crate) fn shelter(s: &mut Scene) {
     s.para();
     s.say(&[
         "~please let me stay, {k},~ [begged|said|whispered] {h+}. ~it is so {bad} outside.~",
+        "~may I come in, {k}?~ {asked} {h+}. ~I am [wet|cold] and [far from home|{tired}].~",
+        "{h+} looked at {k}. ~I have nowhere [else |]to go,~ {h.he} said {sadly}.",
+        "~is there room for me, {k}?~ {asked} {h+}, and {h.his} [teeth|knees] shook.",
         "{h+} [shook with cold|was shy]. ~I can go away again,~ {h.he} said, ~but I am [wet|cold].~",
     ]);
     match s.branch(2) {
@@ -342,7 +371,7 @@ pub(crate) fn shelter(s: &mut Scene) {
                 "{h+} had {o.a}, and they used it {together}.",
                 "to say thanks, {h+} shared {h.his} {o.an} with {k}.",
             ]);
-            s.fact("what did {h} share with {k}?", "{h} shared {o.a}.");
+            s.fact("what did {h} share with {k}?", "{h.who} shared <{o.a}>.");
         }
         _ => {
             s.say(&[
@@ -353,7 +382,7 @@ pub(crate) fn shelter(s: &mut Scene) {
                 "so {h+} told {k} about {h.love} {until-rain}.",
                 "{h+} told [a long tale|jokes|six riddles] until {k+} {smiled}.",
             ]);
-            s.fact("what did {k} want?", "{k} wanted not to be bored and alone.");
+            s.fact("what did {k} want to hear?", "{k.who} wanted to hear a <story;tale>.");
         }
     }
     s.say(&[

@@ -41,8 +41,8 @@ pub(crate) fn learn(s: &mut Scene) {
             s.set("tip", "[make a small round mouth and blow softly|wet your mouth and blow like a breeze]");
         }
         _ => {
-            s.cast("k", |p| p.rank == GROWN || p.name == "Zoe");
-            s.cast("h", |p| p.rank == CHILD && p.name != "Zoe");
+            s.cast("k", |p| p.rank == GROWN);
+            s.cast("h", |p| p.rank == CHILD);
             s.place("p", |p| p.is(TOWN) && !p.is(INDOOR));
             s.set("skill", "ride a bike");
             s.set("fail", "[fell over|rode into a bush|tipped to the left]");
@@ -57,7 +57,8 @@ pub(crate) fn learn(s: &mut Scene) {
         "how well {k.full} could {skill}! ^{h+} wanted to do it too.",
         "~can you teach me to {skill}, {k}?~ {h.he} asked {k.full}.",
     ]);
-    s.fact("what did {h} want to learn?", "{h} wanted to learn to {skill}.");
+    s.fact("what did {h} want to learn?", "{h.who} wanted to learn to <{skill}>.");
+    s.fact("what did {h} learn in the end?", "{h.who} learned to <{skill}>.");
     s.say(&["the first time, {h+} {fail}.", "{h+} tried at once, and {fail}.", "it looked so easy. but {h+} {fail}."]);
     s.say(&[
         "the second time was [no better|even worse]. ~I [cannot|will never] do it!~ {cried} {h+}.",
@@ -67,9 +68,13 @@ pub(crate) fn learn(s: &mut Scene) {
     s.para();
     s.say(&[
         "~nobody can do it at once,~ said {k+} {kindly}. ~{tip}.~",
+        "~listen, {h},~ said {k+} {kindly}. ~{tip}.~",
+        "~I will tell you a secret, {h},~ said {k+}. ~{tip}.~",
+        "{k+} put a {k.hand} on {h.his} back. ~{tip}, {h},~ {k.he} said.",
         "{k+} came closer. ~{tip},~ {k.he} said, ~and try [once|one time] more.~",
     ]);
-    s.fact("what did {k} tell {h}?", "{k} said, ~{tip}.~");
+    s.fact("[what did {k} tell {h}|what did {k} say to {h}]?", "{k.who} said, ~<{tip}>.~");
+    s.fact("who [taught|helped] {h}?", "<{k.full}> did.");
     s.say(&[
         "{h+} [shut {h.his} mouth and tried|took a deep breath|nodded and tried it].",
         "they [practised|tried] every day, and each day it went a little [better|further].",
@@ -94,7 +99,7 @@ pub(crate) fn learn(s: &mut Scene) {
 pub(crate) fn earn(s: &mut Scene) {
     s.cast("h", |p| p.young());
     s.cast("k", |p| p.rank == GROWN);
-    s.thing("o", |t| t.is(TOY | SHINY) && !t.is(FOOD));
+    s.thing("o", |t| t.is(TOY | SHINY) && !t.is(FOOD) && t.name != "coin");
     s.sky(|w| w.is(FAIR));
     s.place("p", |p| p.is(TOWN) && !p.is(INDOOR));
     s.theme("[working for something|somebody who wants {o.a}|{o.a}]");
@@ -104,13 +109,16 @@ pub(crate) fn earn(s: &mut Scene) {
         "there, on a table, was {o.a}, and it was for sale.",
         "{k.full} was selling {o.a}, and {h+} could not look away.",
     ]);
-    s.fact("what did {h} want?", "{h} wanted {o.a}.");
-    s.set("price", "[three|five|six|ten] coins");
+    s.fact("what did {h} want[ to buy|]?", "{h.who} wanted <{o.a}>.");
+    s.fact("what was for sale?", "it was <{o.a}>.");
+    s.set("coins", "[three|four|five|six|seven|eight|nine|ten|twelve|fifteen]");
+    s.set("price", "{coins} coins");
     s.say(&[
         "but it cost {price}, and {h+} had [none|only one].",
         "~{price},~ said {k.full}. {h+} had [not one|only a button].",
     ]);
-    s.fact("how much did it cost?", "it cost {price}.");
+    s.fact("[how much did it cost|how much was {o.n0}|how many coins did it cost]?", "it cost <{coins}> coins.");
+    s.fact("who did {h} work for?", "{h.who} worked for <{k.full}>.");
     s.say(&[
         "~can I work for it?~ {asked} {h+}. {k+} {nodded-yes}.",
         "~if you help me, you can earn it,~ said {k.full}.",
@@ -122,7 +130,7 @@ pub(crate) fn earn(s: &mut Scene) {
         "on the first day {h+} {work}, and on the second {h.he} {work2}.",
         "so {h+} {work}, and [after that|then] {h.he} {work2}.",
     ]);
-    s.fact("what work did {h} do?", "{h} {work} and {work2}.");
+    s.fact("what work did {h} do [first|on the first day]?", "{h.who} <{work}>.");
     s.say(&[
         "{h.his} back hurt, but [every evening|each day] there was a coin more in the [jar|cup|box].",
         "sometimes {h+} wanted to [play instead|stop]. but then {h.he} thought of {o}.",
@@ -148,7 +156,7 @@ pub(crate) fn earn(s: &mut Scene) {
 /// Waiting for something in the sky.
 pub(crate) fn star(s: &mut Scene) {
     s.cast("h", |p| p.young() && !p.can(FLY));
-    s.cast("k", |p| p.can(WISE) || p.name == "Theo" || p.name == "Henry");
+    s.cast("k", |p| p.can(WISE) || p.kind == "heron");
     s.sky(|w| w.is(FAIR | RAIN | WIND));
     s.place("p", |p| !p.is(INDOOR | DARK));
     s.set(
@@ -162,7 +170,9 @@ pub(crate) fn star(s: &mut Scene) {
         "~have you ever seen a {wish}?~ {h.he} asked {k.full}.",
         "{k.full} had told {h.him} about a {wish}, and {h+} could think of nothing else.",
     ]);
-    s.fact("what did {h} want to see?", "{h} wanted to see a {wish}.");
+    s.fact("what did {h} [want|wish] to see?", "{h.who} wanted to see <a {wish}>.");
+    s.fact("what did {h} wait for?", "{h.who} waited for <a {wish}>.");
+    s.fact("who waited with {h}?", "<{k.full}> waited with {h.him}.");
     s.say(&[
         "{h.he} looked up, but there were only [clouds|grey clouds|bare branches].",
         "{h+} climbed on a [stone|gate|log] and looked. nothing.",
@@ -170,6 +180,9 @@ pub(crate) fn star(s: &mut Scene) {
     ]);
     s.say(&[
         "~there is no {wish} for me,~ said {h+} {sadly}.",
+        "~no {wish} today, and no {wish} yesterday,~ said {h+} {sadly}.",
+        "{h+} felt {sad}. where was the {wish}?",
+        "~{k} can wait, but I cannot,~ said {h+}. ~when will the {wish} come?~",
         "{h+} [sat down|turned away] {p.at}. ~I have waited so long, and no {wish} comes!~",
         "how slowly the time went! ^{h+} [counted to a hundred|walked up and down] and grew {sad}.",
         "~it will never come,~ said {h+} {sadly}.",
@@ -217,7 +230,7 @@ pub(crate) fn star(s: &mut Scene) {
 /// The first day of school.
 pub(crate) fn school(s: &mut Scene) {
     s.cast("h", |p| p.young());
-    s.cast("f", |p| p.rank == GROWN && p.can(WISE));
+    s.cast("f", |p| p.rank == GROWN && p.can(WISE) && p.kind != "shepherd");
     s.cast("k", |p| p.young());
     s.sky(|_| true);
     s.place("p", |p| p.name == "the school");
@@ -232,7 +245,8 @@ pub(crate) fn school(s: &mut Scene) {
     ]);
     s.set("fear", "[the others would laugh|nobody would sit with {h.him}|it would be too hard|{h.he} would get lost]");
     s.say(&["{h+} was afraid that {fear}.", "~what if...~ thought {h+}. ^{h.he} was afraid that {fear}."]);
-    s.fact("what was {h} afraid of?", "{h} was afraid that {fear}.");
+    s.fact("[what was {h} afraid of|why was {h} afraid]?", "{h.who} was afraid that <{fear}>.");
+    s.fact("who was the teacher?", "<{f.full}> was the teacher.");
     s.say(&[
         "{f.full} was the teacher. ~[welcome|good morning|come in], {h},~ {f.he} said.",
         "the teacher, {f.full}, took {h.him} by the hand and [showed {h.him} a seat|led {h.him} in].",
@@ -246,6 +260,7 @@ pub(crate) fn school(s: &mut Scene) {
         "{h+} sat down in the [last|first|third] row. beside {h.him} sat {k.full}, [who looked pale|very still].",
         "next to {h} sat {k.full}, who [did not say a word|was biting a pencil].",
     ]);
+    s.fact("[who sat next to {h}|who sat beside {h}]?", "<{k.full}> did.");
     s.para();
     s.say(&[
         "{k+} looked at {h}. ~is this your first day too?~ ~yes,~ {said} {h+}, ~and I am {afraid}.~",
@@ -259,15 +274,13 @@ pub(crate) fn school(s: &mut Scene) {
                 "then {f+} asked, ~who knows something about {h.love}?~ nobody spoke. but {h} knew it well!",
                 "~today we talk about {h.love},~ said {f+}. ^{h+} put up {h.his} hand at once.",
             ]);
-            s.fact("what did {h} know about?", "{h} knew about {h.love}.");
+            s.fact("what did {h} know [about|something about]?", "{h.who} knew about <{h.love}>.");
         }
         1 => {
             s.say(&["they had to draw [a house|a tree|the sea], but {k} had no [brush|pencil]. {h+} [broke|cut] {h.his} own in two and gave {k} one half.", "{k+} had forgotten {k.his} [pencil|bread|book], so {h+} shared with {k.him}."]);
-            s.fact("what did {h} do for {k}?", "{h} shared with {k}.");
         }
         _ => {
             s.say(&["~one and one?~ {asked} {f+}. ~two [friends|of us],~ said {k+} and looked at {h}. everybody liked that.", "they had to find a partner, and {h} and {k} [both said ~you~|took hands] at the same time."]);
-            s.fact("who sat next to {h}?", "{k.full} sat next to {h}.");
         }
     }
     s.say(&[
@@ -298,7 +311,8 @@ pub(crate) fn grumpy(s: &mut Scene) {
         "~good {good-day}, {k}!~ said {h+}. ~what is good about it?~ growled {k+}.",
     ]);
     s.say(&["{k+} {why}, and now everything was [wrong|stupid|bad].", "that day {k+} {why}."]);
-    s.fact("why was {k} in a bad mood?", "{k} {why}.");
+    s.fact("[why was {k} in a bad mood|why was {k} so angry|why was {k} so grumpy]?", "[because |]{k.who} <{why}>.");
+    s.fact("who was in a bad mood?", "<{k.full}> was.");
     s.say(&[
         "{h+} told a [joke|funny riddle], but {k+} [did not laugh|only shook {k.his} head].",
         "~shall we play?~ {asked} {h+}. ~no,~ said {k+}. ~shall we eat?~ ~no!~",
@@ -315,7 +329,6 @@ pub(crate) fn grumpy(s: &mut Scene) {
                 "after a while {k+} leaned on {h}. ~you are still here,~ {k.he} said.",
                 "they looked at the {p.found}. {k+} [sighed|breathed out]. ~it is better with you here,~ {k.he} said.",
             ]);
-            s.fact("what did {h} do?", "{h} sat down beside {k}.");
         }
         1 => {
             s.thing("o", |t| t.is(FOOD) && !t.is(BIG | BREAKS));
@@ -324,7 +337,7 @@ pub(crate) fn grumpy(s: &mut Scene) {
                 "without a word {h+} put {o.a} in front of {k}.",
             ]);
             s.say(&["{k+} took a bite, [and another|then two]. ~it is {good},~ {k.he} said, and the corners of {k.his} mouth [went|moved] up.", "they ate it {together}, and {k+} [told {h} everything|began to talk]."]);
-            s.fact("what did {h} bring?", "{h} brought {o.a}.");
+            s.fact("what did {h} bring?", "{h.who} brought <{o.a}>.");
         }
         _ => {
             s.thing("o", |t| t.is(SMALL | TOY) && !t.is(FOOD | BIG));
@@ -336,7 +349,7 @@ pub(crate) fn grumpy(s: &mut Scene) {
                 "{k+} tried not to laugh. but {k.his} mouth [shook|moved], and out it came. ha, ha, ha!",
                 "it looked so funny that {k+} [laughed out loud|laughed until {k.he} cried].",
             ]);
-            s.fact("what made {k} laugh?", "{h} tripped over {o.a}.");
+            s.fact("what did {h} [trip over|fall over]?", "{h.who} tripped over <{o.a}>.");
         }
     }
     s.say(&[

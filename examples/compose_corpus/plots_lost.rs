@@ -13,7 +13,7 @@ pub(crate) fn lost(s: &mut Scene) {
     let h = s.cast("h", |p| p.young());
     let o = s.thing("o", |t| t.is(TOY | WEAR | SMALL) && !t.is(BIG | FOOD));
     s.sky(|w| w.is(FAIR | WIND));
-    let snag = snags::choose(s, h, o);
+    let (snag, k) = snags::choose(s, &h, o);
     s.theme("[somebody who loses {o.a}|{h.intro}|{o.a}]");
     opening(s);
     s.say(&[
@@ -29,7 +29,9 @@ pub(crate) fn lost(s: &mut Scene) {
         "but when {h+} [looked up|turned around|wanted to go {home}], {o} was gone.",
         "then {h+} [put it down|let go of it] for [a moment|one minute], and {o} [disappeared|was gone].",
     ]);
-    s.fact("what did {h} lose?", "{h} lost {o.a}.");
+    s.fact("what did {h} lose?", "{h.who} lost <{o.a}>.");
+    s.fact("what was lost?", "it was <{o.a}>.");
+    s.fact("why was {h} sad?", "[because |]{h.who} had lost {h.his} <{o.n}>.");
     s.say(&[
         "~[oh no|oh dear|help]! ^where is my {o.n}?~ {cried} {h+}.",
         "~my {o.n}! ^my {good} {o.n}!~ {cried} {h+}.",
@@ -56,14 +58,13 @@ pub(crate) fn lost(s: &mut Scene) {
         "~I want my {o.n} back,~ said {h+} {sadly}.",
         "~it is my {o.n},~ {said} {h+}. ~I cannot [get|reach] it.~",
     ]);
-    let k = s.person("k");
-    snags::solve(s, snag, k);
+    snags::solve(s, snag, &k);
     s.say(&[
         "{o} was {after}, but it was [whole|not broken|as {good} as before].",
         "it was {after}, but {h+} did not mind.",
         "{h+} [wiped|cleaned|dried] {o}, which was {after}, and held it {tight}.",
     ]);
-    s.fact("how was {o.n0} when it came back?", "it was {after}.");
+    s.fact("[how was {o.n0} when it came back|what did {o.n0} look like then]?", "it was <{after}>.");
     thanks(s);
     s.para();
     s.extra(&[
@@ -88,8 +89,8 @@ pub(crate) fn owner(s: &mut Scene) {
         "there, {p.spot}, lay {o.a}.",
         "{suddenly} {h.his} foot touched {o.a}.",
     ]);
-    s.fact("what did {h} find?", "{h} found {o.a}.");
-    s.fact("where did {h} find {o.n0}?", "{h} found it {p.at}.");
+    s.fact("what did {h} find?", "{h.who} found <{o.a}>.");
+    s.fact("where did {h} find {o.n0}?", "{h.who} found it {p.prep} <{p}>.");
     s.say(&[
         "~how {good}!~ {h.he} thought. ~it is just right for {o.for}. ^may I keep it?~",
         "{h+} had always wanted {a-n}. ^{h.he} [turned it around|held it up|looked at it] and {smiled}.",
@@ -115,7 +116,8 @@ pub(crate) fn owner(s: &mut Scene) {
         "the eyes of {k} [shone|grew big]. ~yes! ^I lost it {p.at}!~ {k.he} {cried}.",
         "~oh, {h}, you have found my {o.n}!~ {cried} {k+} and [danced|jumped for joy|hugged {h}].",
     ]);
-    s.fact("whose {o.n} was it?", "it was {k}'s.");
+    s.fact("[whose {o.n} was it|who did {o.n0} belong to|who had lost {o.n0}]?", "it belonged to <{k}>.");
+    s.fact("who did {h} ask first?", "{h.who} asked <{f.full}> first.");
     s.para();
     s.say(&[
         "{h+} no longer wanted to keep {o}. seeing {k} so {glad} was [better|much better|the best present].",
@@ -147,7 +149,7 @@ pub(crate) fn fog(s: &mut Scene) {
         "~that is {k}!~ thought {h+}. ~{k.he} must be lost.~",
         "{h+} knew that voice. it was {k.full}.",
     ]);
-    s.fact("who was lost?", "{k.full} was lost.");
+    s.fact("[who was lost|who had lost the way|who was crying in the fog]?", "<{k.full}> was.");
     s.say(&[
         "{h+} could not see {k}, and {k} could not see {h}.",
         "{h+} took one step, [then two|and another], but there was only fog.",
@@ -166,13 +168,17 @@ pub(crate) fn fog(s: &mut Scene) {
         ]);
         s.say(&[
             "~walk to the light, {k}!~ {h.he} {cried}.",
+            "~{k}, do you see my light?~ {h.he} {cried}. ~come to it!~",
+            "{h+} [held|swung] {o} {high} and called the name of {k}.",
+            "~this way, {k}!~ {cried} {h+} and [held|swung] {o} [from side to side|{high}].",
             "in the fog it [looked like|was like] a little [moon|star|sun]. ~can you see it, {k}?~ {asked} {h+}.",
         ]);
         s.say(&[
             "~yes! ^I see something [bright|yellow|shining]!~ called {k+}, and [slowly|step by step] {k.he} came {near}.",
             "{k+} saw the [glow|light] and followed it, [one step|hop by hop|a little] at a time.",
         ]);
-        s.fact("how did {k} find the way?", "{k} followed the light of {o.n0}.");
+        s.fact("how did {k} find the way?", "{k.who} followed the <light;glow;{o.n}>.");
+        s.fact("what did {h} hold up?", "{h.who} had <{o.a}>.");
     } else {
         s.say(&[
             "{h.he} took {h.his} {o.an} and [made it sound|began to play|played three notes].",
@@ -180,13 +186,17 @@ pub(crate) fn fog(s: &mut Scene) {
         ]);
         s.say(&[
             "~come to the sound, {k}!~ {h.he} {cried}, and {o} sounded again.",
+            "~{k}, do you hear this?~ {cried} {h+} and [played|sounded] {o} again.",
+            "~follow the sound, {k}!~ {h.he} {cried}. ~I am here!~",
+            "again and again {h+} [played|sounded] {o} for {k}.",
             "loud and clear, {o} called through the fog.",
         ]);
         s.say(&[
             "{k+} [pricked up {k.his} ears|listened]. [left|right]? no, straight on! {slowly2} {k.he} came {near}.",
-            "{k+} followed the sound, [past {p}|through the wet grass], until {k.he} [bumped into|stood before] {h}.",
+            "{k+} followed the sound, [step by step|through the wet grass], until {k.he} [bumped into|stood before] {h}.",
         ]);
-        s.fact("how did {k} find the way?", "{k} followed the sound of {o.n0}.");
+        s.fact("how did {k} find the way?", "{k.who} followed the <sound;{o.n}>.");
+        s.fact("what did {h} make a sound with?", "[it was|with] <{o.a}>.");
     }
     s.para();
     s.say(&[
@@ -198,7 +208,7 @@ pub(crate) fn fog(s: &mut Scene) {
         "{together}, they walked to the home of {k}, {k.home}.",
         "{h+} took {k} {home}, {k.home}, where it was [warm|safe|dry].",
     ]);
-    s.fact("where did {k} live?", "{k} lived {k.home}.");
+    s.fact("[where did {k} live|where was the home of {k}]?", "{k.who} lived <{k.home}>.");
     good_end(s);
 }
 
@@ -225,9 +235,11 @@ pub(crate) fn hide(s: &mut Scene) {
     ]);
     s.say(&[
         "{h+} hid {p.spot} and [did not move|kept very still|made no sound].",
-        "but {h+} had [crept|squeezed] in {p.spot}, and [nobody|no one] saw {h.him}.",
+        "but {h+} had [crept|slipped] {p.spot}, and [nobody|no one] saw {h.him}.",
     ]);
-    s.fact("where did {h} hide?", "{h} hid {p.spot}.");
+    s.fact("where did {h} hide?", "{h.who} hid <{p.spot}>.");
+    s.fact("[who counted|who had to look for the others]?", "<{f.full}> counted.");
+    s.fact("who was found first?", "<{k}> was found first.");
     s.para();
     s.say(&[
         "{f} and {k} {look} everywhere. ~{h}! ^where are you?~ they called.",
@@ -243,7 +255,7 @@ pub(crate) fn hide(s: &mut Scene) {
                 "then {f+} heard [a snore|somebody snoring|a funny noise]. ~{p.spot}!~ {f.he} whispered.",
                 "~listen,~ said {k+}. ~what is that? ^somebody is snoring {p.spot}!~",
             ]);
-            s.fact("what was {h} doing?", "{h} was sleeping {p.spot}.");
+            s.fact("[what did {h} do there|why did {h} not hear them]?", "{h.who} had fallen <asleep>.");
         }
         1 => {
             s.say(&[
@@ -254,14 +266,14 @@ pub(crate) fn hide(s: &mut Scene) {
                 "so {h+} began to [sing|hum|whistle] [very softly|a little tune].",
                 "~{cuckoo}!~ called {h+} from {h.his} hiding place.",
             ]);
-            s.fact("how did {h} feel?", "{h} felt lonely.");
+            s.fact("how did {h} feel?", "{h.who} felt <lonely;alone;cold;hungry>.");
         }
         _ => {
             s.say(&[
                 "then a [feather|leaf|bit of dust] [tickled|touched] the nose of {h}. ~atchoo!~ {h.he} sneezed.",
                 "{h+} tried not to sneeze, but [it was no use|{h.he} could not stop it]. ~atchoo!~",
             ]);
-            s.fact("how was {h} found?", "{h} sneezed.");
+            s.fact("how was {h} found?", "{h.who} <sneezed>.");
         }
     }
     s.say(&[
@@ -293,14 +305,16 @@ pub(crate) fn swap(s: &mut Scene) {
         "{h.he} was carrying {o.a} that belonged to {f.full}.",
     ]);
     s.say(&[
-        "{h+} laid it [on a stone|in the grass|on a bench] and [picked|looked at] some {p.found}.",
+        "{h+} laid it [on a stone|in the grass|on a bench] and [looked at|counted] the {p.found}.",
         "because {h.he} was [hot|{tired}], {h+} put {o} down and [rested|closed {h.his} eyes].",
     ]);
     s.say(&[
         "down came {k.intro}, [snatched|picked up|took] {o}, and flew off!",
         "flap, flap! ^{k.intro} {took} {o} and was gone.",
     ]);
-    s.fact("who took {o.n0}?", "{k.full} took it.");
+    s.fact("[who took {o.n0}|who flew away with {o.n0}]?", "<{k.full}> took it.");
+    s.fact("what did {k} take?", "{k.who} took <{o.a}>.");
+    s.fact("who did {o.n0} belong to?", "it belonged to <{f.full}>.");
     s.para();
     s.say(&[
         "~that is not yours, {k}!~ {cried} {h+}.",
@@ -315,11 +329,17 @@ pub(crate) fn swap(s: &mut Scene) {
     ]);
     s.say(&[
         "{h+} {idea}. ~would you like {u.a} instead?~ {h.he} asked. ~it is mine, and I can give it away.~",
+        "~look, {k}, I have {u.a},~ said {h+}. ~will you take it [instead|and give me {o.n0}]?~",
+        "so {h+} held up {u.a}. ~{k}, this is for you, if you give {o} back!~",
+        "~this {u.n} [shines|is bright] too, {k},~ said {h+} and showed {u.a}.",
         "{h+} felt in {h.his} bag and found {u.a}. ~let us swap,~ {h.he} said {kindly}.",
     ]);
-    s.fact("what did {h} give to {k}?", "{h} gave {k.him} {u.a}.");
+    s.fact("what did {h} give to {k}?", "{h.who} gave {k.him} <{u.a}>.");
+    s.fact("what did {k} get instead?", "{k.who} got <{u.a}>.");
     s.say(&[
         "{k+} turned {k.his} head [left and right|to one side]. ~{u.a}? ^oh yes!~ and down {k.he} came with {o}.",
+        "{k+} could not say no to {h}. ^{k.he} [hopped|flew] down, put {o} on the ground and took the {u.n}.",
+        "~agreed, {h}!~ {cried} {k+}. so {k} got the {u.n}, and {h} got {o} back.",
         "{k+} looked at {u} for a long time. then {k.he} {nodded-yes} and gave back {o}.",
     ]);
     s.extra(&[

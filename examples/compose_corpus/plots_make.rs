@@ -23,7 +23,6 @@ pub(crate) fn gift(s: &mut Scene) {
             ("little boat", "[bark|nut shells|an old box]", "[set|put] a leaf on top for a sail"),
             ("lamp", "[an old jar|a glass jar]", "painted [stars|suns|birds] on the glass"),
             ("doll", "[old cloth|wool|straw]", "sewed on two [buttons|beads] for eyes"),
-            ("song", "[seven|ten|five] new notes", "hummed it until it [was right|sounded {good}]"),
             ("whistle", "[a reed|a thin branch|wood]", "cut [three|four|two] small holes in it"),
         ])
         .unwrap_or(&("crown", "yellow flowers", "tied the stems together"));
@@ -33,12 +32,15 @@ pub(crate) fn gift(s: &mut Scene) {
     opening(s);
     s.say(&[
         "tomorrow was the birthday of {k.full}, but {h+} had no present.",
-        "~[tomorrow|on Sunday|today] is the birthday of {k},~ {h.he} thought. ~what can I give {k.him}?~",
+        "~[tomorrow|next Sunday|today] is the birthday of {k},~ {h.he} thought. ~what can I give {k.him}?~",
         "{k.full} had a birthday, and {h+} wanted to bring {k.him} something {good}.",
     ]);
-    s.fact("whose birthday was it?", "it was the birthday of {k}.");
+    s.fact("who was the present for?", "it was for <{k.full}>.");
+    s.fact("[whose birthday was it|who had a birthday]?", "it was the birthday of <{k.full}>.");
     s.say(&[
         "{h.he} had no money, not [a single|even one] coin.",
+        "{h+} looked for money [in every pocket|under the bed|in a jar], but there was none.",
+        "how could {h} buy something for {k}? ^{h.he} had not one coin.",
         "in {h.his} purse was [only a button|nothing but a hole|no coin at all].",
         "in the shops [everything cost too much|there was nothing that {h} could pay for].",
     ]);
@@ -52,8 +54,9 @@ pub(crate) fn gift(s: &mut Scene) {
         "{p.at}, {h+} saw what {h.he} needed for a {made}.",
     ]);
     s.say(&["{h.he} took {from} and {how}.", "[first|so] {h+} looked for {from}. then {h.he} {how}."]);
-    s.fact("what did {h} make?", "{h} made a {made}.");
-    s.fact("what did {h} make it from?", "{h} made it from {from}.");
+    s.fact("what did {h} make?", "{h.who} made <a {made}>.");
+    s.fact("what was the present?", "it was <a {made}>.");
+    s.fact("what did {h} make [it|the {made}] from?", "{h.who} made it from <{from}>.");
     s.say(&[
         "it did not go well at first, but {h+} [tried again|did not give up|began again].",
         "{h+} worked {allday}, and [forgot to eat|did not stop once].",
@@ -87,14 +90,15 @@ pub(crate) fn house(s: &mut Scene) {
         "~let us build a {house}!~ said {k.full}, who had come along.",
         "{k.full} came with an armful of [sticks|boards|straw]. ~shall we build a {house}?~",
     ]);
-    s.fact("what did {h} and {k} build?", "they built a {house}.");
+    s.fact("what did {h} and {k} build?", "they built <a {house}>.");
     s.set("walls", "[sticks|branches|straw|boards]");
     s.set("cover", "[leaves|grass|moss|ferns]");
     s.say(&[
         "they made the walls of {walls} and the roof of {cover}.",
         "{h+} carried {walls} for the walls, and {k+} put {cover} on top.",
     ]);
-    s.fact("what was the roof made of?", "the roof was made of {cover}.");
+    s.fact("what was the roof made of?", "[the roof|it] was made of <{cover}>.");
+    s.fact("what were the walls made of?", "[the walls|they] were made of <{walls}>.");
     s.say(&[
         "~now nothing can happen to us,~ said {k+} [proudly|and sat down inside].",
         "it was [small|a bit crooked], but {h+} was {glad}.",
@@ -103,12 +107,16 @@ pub(crate) fn house(s: &mut Scene) {
     s.para();
     s.say(&[
         "but {soon} the wind came, and it was a [wild|strong|cold] wind.",
+        "then {h} felt the first [gust|drops], and {soon} there was a [storm|strong wind].",
+        "but {k+} looked up. ~the wind is coming, {h}!~ and come it did.",
         "that night {h+} heard the wind [howl|whistle] {p.at}.",
         "but in the night [a storm came|the wind grew strong|it rained and rained].",
         "the next day a [strong|wild] wind [blew|came up].",
     ]);
     s.say(&[
         "whoosh! the {cover} flew away, and the {walls} fell [down|over].",
+        "{h} and {k} saw the {cover} fly off, and the {walls} [fell|came down] after it.",
+        "~oh no, {k}!~ {cried} {h+}. the {house} [fell down|was flat], and the {cover} was gone.",
         "when {h+} came back, there was only a heap of {walls}.",
     ]);
     s.say(&[
@@ -137,9 +145,12 @@ pub(crate) fn house(s: &mut Scene) {
     }
     s.say(&[
         "~a house must [stand fast|be strong],~ said {f+}. ~first you {trick}.~",
+        "{f+} shook {f.his} head. ~{h}, {k}, you must {trick},~ {f.he} said.",
+        "~it is easy, {h},~ said {f+}. ~just {trick}.~",
         "~I will show you,~ said {f+}. ~you must {trick}.~",
     ]);
-    s.fact("what did {f} tell them to do?", "{f} told them to {trick}.");
+    s.fact("[what did {f} tell them to do|what was the advice of {f}]?", "{f.who} told them to <{trick}>.");
+    s.fact("who showed them how to build?", "<{f.full}> did.");
     s.say(&[
         "now they built it a second time. {h} brought {walls}, {f} showed {k} how to [tie|stack] them.",
         "this time {f} was there to help, and {k} and {h} [listened|did as {f.he} said].",
@@ -148,6 +159,10 @@ pub(crate) fn house(s: &mut Scene) {
     ]);
     s.say(&[
         "that night the wind came back. it [pushed|pulled] and blew, but the {house} stood.",
+        "once more [a storm came|the wind blew], but {h} and {k} [sat|slept] safe and dry in the {house}.",
+        "~blow, wind, blow!~ {cried} {k+} that night. but the {house} of {h} and {k} stood.",
+        "[three|two|ten] storms came, and {h} and {k} [laughed at them|heard them from inside], for the {house} [stood|held].",
+        "the next storm [shook|tried] the {house} in vain. ~{f} taught us well,~ said {h+}.",
         "the wind tried once more, but now the {house} [did not move|only creaked|stood fast].",
     ]);
     good_end(s);
@@ -169,7 +184,7 @@ pub(crate) fn bake(s: &mut Scene) {
         "{h.he} wanted to bake {o.a} for {h.his} [mother|father|friends|family].",
         "for the [feast|party] {h+} had to bake {o.a}.",
     ]);
-    s.fact("what did {h} want to bake?", "{h} wanted to bake {o.a}.");
+    s.fact("[what did {h} want to bake|what did {h} bake]?", "{h.who} wanted to bake <{o.a}>.");
     s.say(&[
         "{h.he} put [flour|eggs and flour|butter and flour] into a bowl and [stirred|mixed it all].",
         "flour flew everywhere, even on the nose of {h}.",
@@ -181,7 +196,7 @@ pub(crate) fn bake(s: &mut Scene) {
                 "but {h+} took the salt and not the sugar!",
                 "{h+} did not read the label, and in went salt instead of sugar.",
             ]);
-            s.fact("what went wrong?", "{h} took salt instead of sugar.");
+            s.fact("[what went wrong|what was the mistake]?", "{h.who} took <salt> instead of sugar.");
             s.say(&[
                 "{h.he} tasted it. ~[ugh|brr]! it is like the sea!~",
                 "~it tastes [terrible|like sea water]!~ {cried} {h+}.",
@@ -193,7 +208,7 @@ pub(crate) fn bake(s: &mut Scene) {
                 "then {h+} [went out to play|looked out of the window|read a book] and forgot the oven.",
                 "while it was in the oven, {h+} [fell asleep|played a game].",
             ]);
-            s.fact("what went wrong?", "{h} forgot the oven.");
+            s.fact("what happened to {o.n0} in the oven?", "it was <burnt;black;hard>.");
             s.say(&[
                 "black smoke filled the room. {o} was as [black|hard] as coal!",
                 "when {h+} opened the oven, {o} was burnt.",
@@ -205,9 +220,11 @@ pub(crate) fn bake(s: &mut Scene) {
                 "but there was only one egg left, and it [rolled off the table|fell down]. splat!",
                 "{h+} reached for the eggs, slipped, and they all broke.",
             ]);
-            s.fact("what went wrong?", "the eggs broke.");
+
             s.say(&[
                 "how can one bake {o.a} without eggs? ^{h+} did not know.",
+                "~{o.a} needs eggs,~ said {h+} {sadly}. ~and I have none.~",
+                "{h+} [sat down on the floor|looked into every pot]. [no more eggs|not one egg] for {h.his} {o.n}!",
                 "~no eggs, no {o.n}!~ said {h+} and was {sad}.",
                 "{h+} looked at the floor. ~now I [can|shall] never bake it,~ {h.he} said.",
             ]);
@@ -227,7 +244,8 @@ pub(crate) fn bake(s: &mut Scene) {
         "~we can {fix},~ said {k+}.",
         "{k+} {idea-k}. ~let us {fix}.~",
     ]);
-    s.fact("what was {k}'s idea?", "the idea was to {fix}.");
+    s.fact("[what was the idea of {k}|what did {k} want to do]?", "{k.who} wanted to <{fix}>.");
+    s.fact("who helped {h}?", "<{k.full}> helped {h.him}.");
     s.say(&[
         "{together} they set to work, and {soon} the room smelled [sweet|{good}|of warm sugar].",
         "{h+} did it alone, and {k} only [watched|gave advice|held the bowl].",
@@ -248,7 +266,7 @@ pub(crate) fn bake(s: &mut Scene) {
 /// A seed is planted, and waiting is the hardest work.
 pub(crate) fn seed(s: &mut Scene) {
     s.cast("h", |p| p.young());
-    s.cast("k", |p| p.can(GROW) || p.name == "Anna" || p.name == "Tuck");
+    s.cast("k", |p| p.can(GROW) || p.kind == "tortoise");
     s.sky(|w| w.is(FAIR | RAIN));
     s.place("p", |p| ["the garden", "the meadow", "the orchard", "the green hill", "the farm yard"].contains(&p.name));
     s.set("plant", "[sunflower|bean|pumpkin|tomato|rose|cherry tree|strawberry|carrot|pea]");
@@ -256,9 +274,12 @@ pub(crate) fn seed(s: &mut Scene) {
     opening(s);
     s.say(&[
         "{k.full} gave {h.him} a [tiny|round|small|brown] seed. ~plant it, and it will be a {plant},~ {k.he} said.",
+        "~here is a {plant} seed for you, {h},~ said {k.full}. ~plant it well.~",
+        "{h+} held out {h.his} {h.hand}, and {k.full} put a {plant} seed into it.",
         "{h.he} had a {plant} seed, a present from {k.full}.",
     ]);
-    s.fact("what did {k} give to {h}?", "{k} gave {h.him} a {plant} seed.");
+    s.fact("what kind of seed [was it|did {h} have|did {h} plant]?", "it was a <{plant}> seed.");
+    s.fact("who gave {h} the seed?", "<{k.full}> gave it to {h.him}.");
     s.say(&[
         "{h+} [dug|made] a hole, put the seed in, and [gave it water|covered it with earth].",
         "in a sunny corner {h+} planted it and gave it a cup of water.",
@@ -292,14 +313,21 @@ pub(crate) fn seed(s: &mut Scene) {
         }
     }
     s.say(&["~you must {rule},~ said {k+} {kindly}.", "{k+} told {h} to {rule}."]);
-    s.fact("what did {k} tell {h} to do?", "{k} told {h.him} to {rule}.");
+    s.fact("what did {k} tell {h} to do?", "{k.who} told {h.him} to <{rule}>.");
     s.say(&["so {h+} [learned to wait|waited]. it rained, and the sun shone, and {h.he} [sang to the seed|played with {k}|counted the days].", "a week went by, [then another|and two more days]. {h+} [looked every day|did not give up]."]);
     s.para();
     s.say(&[
         "one {morning-day} there was something green, as thin as [a hair|a thread].",
+        "then, one {morning-day}, {h} saw [a green tip|a tiny leaf|a thin stem] and ran to tell {k}.",
+        "~{k}, come quickly!~ {cried} {h+}. ~my {plant} is [up|growing|here]!~",
+        "and there it was. {h+} [knelt down|could not believe it], for the {plant} had [two|three] green leaves.",
         "~look, {k}!~ {cried} {h+}. ~a tiny green leaf!~",
     ]);
-    s.say(&["it grew [day by day|higher and higher], and by the end of summer the {plant} was [a joy to see|big and strong|the finest of all].", "in the summer {h} had a {plant} that [everybody came to see|made everybody smile]."]);
+    s.say(&["it grew [day by day|higher and higher], and by the end of summer the {plant} was [a joy to see|big and strong|the finest of all].",
+        "the {plant} of {h} grew and grew, and {k} said that it was [the finest in the village|the best of all].",
+        "{h} watered it, {k} [pulled the weeds|watched it], and the {plant} grew [tall|strong|big].",
+        "by [the end of summer|autumn|July] {h} had [a big|a fine|a lovely] {plant}, and {k} clapped.",
+        "when {k} came again, the {plant} of {h} was [as high as a gate|full of leaves|big and green].", "in the summer {h} had a {plant} that [everybody came to see|made everybody smile]."]);
     s.say(&[
         "~the waiting was [long|hard], but it was worth it,~ said {h+}.",
         "{h+} kept one seed and gave it to [a friend|a small child|the next one who asked].",
@@ -329,7 +357,8 @@ pub(crate) fn mend(s: &mut Scene) {
         "rip! it caught on a [nail|thorn|gate] and got a big hole.",
         "{suddenly} it caught on [a nail|a branch|a fence], and there was a long tear in it.",
     ]);
-    s.fact("what happened to {o.n0}?", "it got torn.");
+    s.fact("what was torn?", "it was <{o.a}>.");
+    s.fact("who mended {o.n0}?", "<{k.full}> mended it.");
     s.say(&[
         "~torn! ^my {good} {o.n} is torn!~ {cried} {h+}.",
         "{h+} looked at {o} {sadly}. nobody could [use|love] it like that.",
@@ -352,7 +381,10 @@ pub(crate) fn mend(s: &mut Scene) {
         "{k+} cut a [red|blue|green|yellow] {patch} from an old [coat|curtain|sack] and sewed it over the hole.",
         "over the hole {k+} sewed a {patch}, [stitch by stitch|with tiny stitches].",
     ]);
-    s.fact("what did {k} sew over the hole?", "{k} sewed a {patch} over it.");
+    s.fact(
+        "[what did {k} sew over the hole|what was sewed over the hole|what did {k} cut out]?",
+        "it was <a {patch}>.",
+    );
     s.say(&[
         "{h+} [watched|held the thread|was allowed to make the last stitch].",
         "~in and out goes the needle,~ sang {k+}, and {h} sang too.",

@@ -22,12 +22,15 @@ pub(crate) fn race(s: &mut Scene) {
     ]);
     s.say(&[
         "{k.full} heard it. ~are you faster than I am? ^let us run {q.to}!~",
+        "~prove it, {h},~ said {k.full}. ~run with me {q.to}!~",
+        "{k.full} smiled at {h}. ~let us race {q.to} and see,~ {k.he} said.",
         "one {good-day} {k.full} said, ~{h}, let us see who is the first {q.at}.~",
         "and {k.full}? ^{k.he} only said, ~then let us race {q.to}, {h}.~",
         "~shall we race {q.to}?~ {asked} {k.full}.",
         "~then run against me,~ said {k.full}. ~the first one {q.at} wins.~",
     ]);
-    s.fact("where did they race to?", "they raced {q.to}.");
+    s.fact("[where did they race to|where did they run to]?", "they [raced|ran] to <{q}>.");
+    s.fact("who said that {h.he} was very fast?", "<{h}> did.");
     s.say(&[
         "{h+} laughed. ~you, {k}? ^you are [not fast|slow]!~",
         "everybody [came to watch|cheered]. ~one, two, three, go!~",
@@ -43,9 +46,12 @@ pub(crate) fn race(s: &mut Scene) {
             s.say(&["~winning alone is no fun,~ said {k+} and helped {h} [up|to stand].", "{k+} [took out the thorn|tied a cool leaf around the foot|cleaned the foot]. ~lean on me,~ {k.he} said."]);
             s.say(&[
                 "side by side they came {q.to}, and everybody cheered for [both|{k}].",
+                "arm in arm {h} and {k} [walked|came] {q.to}, and nobody asked who was first.",
+                "{k} and {h} were both last and both first {q.at}, and [people cheered|all clapped].",
                 "so they crossed the line {q.at} at the same time.",
             ]);
-            s.fact("who stopped to help?", "{k.full} stopped to help {h}.");
+            s.fact("[who stopped to help|who helped {h}]?", "<{k.full}> did.");
+            s.fact("who hurt {h.his} foot?", "<{h}> did.");
         }
         _ => {
             s.say(&[
@@ -60,7 +66,9 @@ pub(crate) fn race(s: &mut Scene) {
                 "when {h+} came {q.to} at last, {k} was already there, eating [an apple|a plum|some nuts].",
                 "who sat {q.at}, {smiling}? it was {k}, and {h} was second.",
             ]);
-            s.fact("who won the race?", "{k.full} won the race.");
+            s.fact("who won[ the race|]?", "<{k.full}> won[ the race|].");
+            s.fact("who was there first?", "<{k.full}> was.");
+            s.fact("who was second?", "<{h}> was second.");
         }
     }
     s.para();
@@ -83,12 +91,19 @@ pub(crate) fn song(s: &mut Scene) {
     opening(s);
     around(s);
     s.say(&[
-        "when {h.he} was alone, {h.he} sang. but in front of others {h.his} voice [went away|was gone].",
+        "when {h+} was alone, {h.he} sang [like a bird|all day|softly]. but in front of others {h.his} voice [went away|was gone].",
+        "alone in [the bath|bed|the woods|a corner], {h+} sang [well|loud and clear|sweetly]. but {h.he} was too shy to let [anyone|a soul] hear it.",
+        "{h+} sang only when {h.he} was alone, [softly|under a blanket|far from home], for {h.he} was shy.",
         "{h+} had a {good} voice, but {h.he} sang only when nobody [heard|could hear] {h.him}.",
     ]);
-    s.fact("when did {h} sing?", "{h} sang when {h.he} was alone.");
+    s.fact("when did {h} sing at first?", "{h.who} sang when {h.he} was <alone>.");
+    s.fact("who heard {h} sing?", "<{k.full}> heard {h.him}.");
     s.say(&[
         "that {t-time} {k.full} was near and heard every note.",
+        "{k.full} [came by|was picking flowers|sat behind a hedge] just then and heard {h} [sing|from afar].",
+        "but {k.full} had [sharp|good|big] ears and [stopped|stood still] when {h} sang.",
+        "~what a {good} voice, {h}!~ said {k.full}, who had [listened|come near] without a sound.",
+        "{h+} did not see {k.full}, who [listened|heard it all] from [behind a tree|the path|the other side].",
         "~who sings so well?~ said {k.full} and [stepped out|came nearer].",
     ]);
     s.say(&[
@@ -133,7 +148,8 @@ pub(crate) fn song(s: &mut Scene) {
         "on the day of the feast {q} was full. {h+} was {afraid}, but {h.he} {way}.",
         "at the feast the knees of {h} [shook|were weak]. but {h.he} {way}.",
     ]);
-    s.fact("what did {h} do at the feast?", "{h} {way}.");
+    s.fact("what did {h} do at the feast?", "{h.who} <{way}>.");
+    s.fact("where was the feast?", "it was {q.prep} <{q}>.");
     s.say(&[
         "and then {h+} sang, first [softly|like a mouse], then [loud|clear as a bell].",
         "the song [came by itself|rose up] and filled the air {q.at}.",
@@ -170,7 +186,7 @@ pub(crate) fn boat(s: &mut Scene) {
         "so they built a raft from [old boards|logs|barrels and boards].",
         "they tied [some logs|four logs|six thick branches] together and made a raft.",
     ]);
-    s.fact("what did {h} and {k} build?", "they built a raft.");
+    s.fact("what did {h} and {k} build?", "they built a <raft>.");
     match s.branch(3) {
         0 => {
             s.say(&[
@@ -182,11 +198,13 @@ pub(crate) fn boat(s: &mut Scene) {
                 "{h+} {idea}. ^{h.he} [fetched|took] [wax|tar|clay] and filled all the gaps.",
                 "~there are holes,~ said {h+}. ~we must fill them with [clay|wax|tar].~",
             ]);
-            s.fact("what was wrong with the raft?", "water came in between the boards.");
+            s.fact("what was wrong with the raft?", "<water> came in.");
         }
         1 => {
             s.say(&[
                 "they sat down and called ~go!~ but the raft did not go [anywhere|one bit].",
+                "~why do we not move, {k}?~ {asked} {h+}. the raft only [turned|stood still].",
+                "{h} pushed, {k} paddled with {k.his} feet, but the raft [hardly moved|was too slow].",
                 "there was [wind|some wind] {p.at}, but the raft had no sail, and {k+} was {sad}.",
                 "but the raft did not move. there was nothing to catch the wind.",
                 "they sat on it and waited, but the raft [stayed|lay] where it was.",
@@ -195,7 +213,7 @@ pub(crate) fn boat(s: &mut Scene) {
                 "~a sail!~ {cried} {h+}. ^{h.he} had {o.a}, and {k} tied it to a stick.",
                 "{k+} pointed at {h.his} {o.an}. ~that can be our sail!~",
             ]);
-            s.fact("what was the sail?", "the sail was {o.a}.");
+            s.fact("[what was the sail|what did they use as a sail]?", "[the sail|it] was <{o.a}>.");
         }
         _ => {
             s.say(&[
@@ -209,11 +227,12 @@ pub(crate) fn boat(s: &mut Scene) {
                 "~you sit on the left, {k}, and I sit on the right,~ said {h+}.",
                 "~we must sit [in the middle|one on each side],~ said {h+} and shook the water off.",
             ]);
-            s.fact("why did they get wet?", "the raft tipped over.");
         }
     }
     s.say(&[
         "{then} the raft [moved|glided] over the water, [slowly at first|as light as a leaf].",
+        "off went {h} and {k} on their raft, [over the waves|over the water|with a song].",
+        "~now it goes!~ {cried} {k+}, and {h} [steered|held on|sang].",
         "and now it [floated|sailed]! ~hurrah!~ {cried} {h} and {k}.",
     ]);
     s.para();
@@ -251,9 +270,13 @@ pub(crate) fn figure(s: &mut Scene) {
     opening(s);
     s.say(&[
         "{h.he} wanted to make a {what}, the biggest [of all|in the world|{p.at}].",
+        "~{k}, watch me make a {what}!~ said {h+} to {k.full}.",
+        "{h+} began to make a {what}, [as big as a house|like in a picture|with a happy face].",
         "~I am going to make a {what},~ {h.he} told {k.full}.",
     ]);
-    s.fact("what did {h} want to make?", "{h} wanted to make a {what}.");
+    s.fact("what did {h} want to make?", "{h.who} wanted to make <a {what}>.");
+    s.fact("what did they make?", "they made <a {what}>.");
+    s.fact("what was the {what} made of?", "it was made of <{stuff}>.");
     s.say(&["{h+} [pushed|piled up] the {stuff} [with both hands|until it was high], but [it kept falling down|the top fell off].", "it was hard work for one, and the {stuff} [slid|fell] down again and again."]);
     s.say(&[
         "{k.full} was there too and made another {what} [near by|not far off].",
@@ -287,11 +310,18 @@ pub(crate) fn figure(s: &mut Scene) {
         "{at-last} {h+} put {h.his} {o.an} on it, and it looked [{good}|almost alive].",
         "one thing was missing. {k+} took {o.a} and put it on top.",
     ]);
-    s.fact("what did they put on the {what}?", "they put {o.a} on it.");
-    s.say(&["everybody who came by [stopped|smiled|clapped]. ~who made this {what}?~ they asked. ~we did!~ said {h} and {k}.", "it was the finest {what} that anybody had seen {p.at}."]);
+    s.fact("what did they put on [the {what}|top]?", "they put <{o.a}> on it.");
+    s.say(&["everybody who came by [stopped|smiled|clapped]. ~who made this {what}?~ they asked. ~we did!~ said {h} and {k}.",
+        "[many|ten children|all the neighbours|friends] came to look at the {what} of {h} and {k}, and all [clapped|smiled|were amazed].",
+        "~we made it {together},~ said {h} and {k} to [a little boy|an old man|a passing dog|the neighbours] who [stopped|asked].",
+        "{h} stepped back and looked. ~{k}, our {what} is [the best|a wonder|as {good} as a dream]!~",
+        "the {what} of {h} and {k} was [the talk of the village|so {good} that nobody walked past it].",
+        "{k+} danced around the {what} with {h}, [round and round|hand in hand|until they fell down].", "it was the finest {what} that anybody had seen {p.at}."]);
     s.para();
     if snow {
-        s.say(&["[in spring|some days later] it melted, but {h} and {k} did not mind. ~next winter we make two,~ said {k+}."]);
+        s.say(&["[in spring|some days later] it melted, but {h} and {k} did not mind. ~next winter we make two,~ said {k+}.",
+            "one day the sun melted the {what}. ~it was {good} while it lasted, {h},~ said {k+}.",
+            "when [spring|warm weather] came, only {o} was left of the {what}, and {h} took it home."]);
     } else {
         s.say(&[
             "{that-evening} the sea took it away, but {h} and {k} did not mind. ~tomorrow we build again,~ said {k+}.",

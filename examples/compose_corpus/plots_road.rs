@@ -27,8 +27,10 @@ pub(crate) fn errand(s: &mut Scene) {
         "~{h}, please go {q.to},~ said {f.full} one {w.adj} {t}. ~bring me {one}, {two} and {three}.~",
         "one {w.adj} {t}, {f.full} sent {h.intro} {q.to} for {one}, {two} and {three}.",
     ]);
-    s.fact("what did {f} want?", "{f} wanted {one}, {two} and {three}.");
-    s.fact("where did {h} go?", "{h} went {q.to}.");
+    s.fact("what did {f} want?", "{f.who} wanted <{one}, {two} and {three}>.");
+    s.fact("what did {h} have to [buy|bring]?", "it was <{one}, {two} and {three}>.");
+    s.fact("who sent {h}?", "<{f.full}> sent {h.him}.");
+    s.fact("where did {h} [go|have to go]?", "{h.who} went to <{q}>.");
     s.say(&[
         "~{one}, {two}, {three},~ said {h+} [to {h.self}|over and over|with every step].",
         "~I will not forget it,~ said {h+} and {hurried} off.",
@@ -47,7 +49,7 @@ pub(crate) fn errand(s: &mut Scene) {
     match s.branch(3) {
         0 => {
             s.say(&["{h+} walked back in {h.his} mind, past {p}, to the door of {f}. ~{one}, {two}, {three}!~ ^now {h.he} [knew it|had it].", "{h+} [shut {h.his} eyes|stood still] and thought of the voice of {f}. then it [came back|all came back]."]);
-            s.fact("how did {h} remember?", "{h} thought back.");
+
             s.say(&[
                 "~next time I will make a song of it,~ said {h+} to {k.full}, whom {h.he} met on the way home.",
                 "on the way home {k.full} carried half of it.",
@@ -58,7 +60,7 @@ pub(crate) fn errand(s: &mut Scene) {
                 "{k.full} was there too. ~I heard you on the way,~ said {k+}. ~you said {one}, {two} and {three}.~",
                 "luckily {k.full} had heard {h.him}. ~it was {one}, {two} and {three},~ {k.he} said.",
             ]);
-            s.fact("who helped {h} to remember?", "{k.full} helped {h.him}.");
+            s.fact("who helped {h} to remember?", "<{k.full}> helped {h.him}.");
             s.say(&[
                 "~you have a {good} memory, {k}!~ said {h+}.",
                 "how {glad} {h} was! ^{h.he} bought it all {fast}.",
@@ -66,7 +68,7 @@ pub(crate) fn errand(s: &mut Scene) {
         }
         _ => {
             s.say(&["{h+} walked {q.to} a second time with {k.full}, and this time they sang it, ~{one}, {two}, {three}!~", "~we will sing it,~ said {k.full}. so they [went back to ask|asked {f} again] and sang, ~{one}, {two}, {three}!~"]);
-            s.fact("what did they sing?", "they sang about {one}, {two} and {three}.");
+            s.fact("what did they sing?", "they sang ~<{one}, {two}, {three};{one}, {two} and {three}>.~");
             s.say(&[
                 "a song is hard to forget. {h+} [bought|got] it all.",
                 "they sang so [loud|well] that [people laughed|dogs barked|a cart stopped].",
@@ -95,20 +97,25 @@ pub(crate) fn letter(s: &mut Scene) {
         "{h.he} had a letter for {f.full}. it was from {k.full}.",
         "~take this letter to {f.full}, please,~ {k.full} had said. ~it is important.~",
     ]);
-    s.fact("who was the letter for?", "it was for {f.full}.");
-    s.fact("who was it from?", "it was from {k.full}.");
+    s.fact("who was the letter for?", "it was for <{f.full}>.");
+    s.fact("who got the letter?", "<{f.full}> did.");
+    s.fact("[who was the letter from|who wrote the letter|who was it from]?", "it was from <{k.full}>.");
+    s.fact("who brought the letter?", "<{h}> brought it.");
     s.set("news", "[come to my party on Sunday|I miss you, please visit me|there is cake at four, please come|I am sorry, let us be {friends} again]");
     match s.branch(3) {
         0 => {
             s.say(&[
                 "then {h+} [slipped|fell], and the letter landed in a puddle. the ink ran, and the words were gone.",
+                "but {h+} dropped the letter of {k} in [a puddle|the mud|a stream], and now it was only wet paper.",
+                "rain fell on the letter. when {h+} looked at it, the words of {k} were [gone|washed away].",
                 "the rain got into the bag, and [soon|in no time] nobody could read the letter.",
             ]);
             s.say(&[
                 "~oh dear!~ said {h+}. but {k} had read it aloud, and {h+} knew it by heart.",
+                "luckily {h+} [had a good memory|never forgot a word], and {k} had read it to {h.him}.",
                 "{h+} [thought hard|did not turn back]. ^{h.he} had heard {k} say the words while {k.he} wrote them.",
             ]);
-            s.fact("what happened to the letter?", "it got wet.");
+
             s.para();
             s.say(&[
                 "so at the door of {f} {h+} said, ~{k} wants to tell you, {news}.~",
@@ -124,7 +131,7 @@ pub(crate) fn letter(s: &mut Scene) {
                 "{h+} looked for it until {dark-time}, and {at-last} {h.he} [had|found] it again {p.spot}.",
                 "back went {h}, step by step, and there {p.spot} was the letter.",
             ]);
-            s.fact("where did {h} find the letter again?", "{h} found it {p.spot}.");
+            s.fact("where did {h} find the letter again?", "{h.who} found it <{p.spot}>.");
             s.para();
             s.say(&["{f+} opened it. ~{news},~ it said.", "{f+} read it aloud, ~{news}.~"]);
         }
@@ -134,7 +141,7 @@ pub(crate) fn letter(s: &mut Scene) {
                 "the gate was shut, and behind it a strange dog [barked|growled] at {h}.",
             ]);
             s.say(&["~[good|nice] dog,~ said {h+} and gave it [a bone|some bread|half of {h.his} lunch]. the dog [wagged its tail|let {h.him} pass].", "{h+} stood still and spoke softly, until the dog [sat down|stopped barking|licked {h.his} hand]."]);
-            s.fact("what was in the way?", "a big dog was in the way.");
+            s.fact("what was in the way?", "it was a <dog>.");
             s.para();
             s.say(&[
                 "{f+} took the letter and read, ~{news}.~",
@@ -142,7 +149,7 @@ pub(crate) fn letter(s: &mut Scene) {
             ]);
         }
     }
-    s.fact("what did the letter say?", "it said, ~{news}.~");
+    s.fact("[what did the letter say|what was in the letter]?", "it said, ~<{news}>.~");
     s.say(&[
         "{f+} was {glad} and [put on a coat|went at once|ran to {k}]. ~come with me, {h}!~",
         "~what {good} news!~ {cried} {f+}. ~thank you, {h}!~",
@@ -170,7 +177,8 @@ pub(crate) fn trail(s: &mut Scene) {
         "on the ground {h.he} saw {sign}, one [step|foot] after another.",
         "~what is this?~ said {h+}. {sign} [lay in a row|made a long line].",
     ]);
-    s.fact("what did {h} see on the ground?", "{h} saw {sign}.");
+    s.fact("what did {h} see on the ground?", "{h.who} saw <{sign}>.");
+    s.fact("what was the trail made of?", "it was made of <{sign}>.");
     s.say(&[
         "{h+} called {k.full}, and they [followed|went along] the trail {together}.",
         "~who made them?~ {asked} {k.full}, who had come along. ~let us find out,~ said {h+}.",
@@ -187,7 +195,7 @@ pub(crate) fn trail(s: &mut Scene) {
         "{k+} [took|held] {h} by the arm. ~shall we turn back?~ {k.he} whispered.",
         "~I am {afraid},~ said {k+}. ~me too,~ said {h}, ~but I want to know.~",
     ]);
-    s.fact("where did the trail lead?", "it led {q.to}.");
+    s.fact("where did the trail lead?", "it led to <{q}>.");
     s.para();
     match s.branch(3) {
         0 => {
@@ -197,9 +205,11 @@ pub(crate) fn trail(s: &mut Scene) {
             ]);
             s.say(&[
                 "~today is [your|a] special day, {h},~ said {f+}. ~did you forget it?~",
+                "~I have been waiting for you, {h},~ laughed {f+}. ~and for you, {k}!~",
+                "~{h}! ^{k}! ^come and eat,~ {cried} {f+}. ~it is all for you.~",
                 "~I wanted to give you a party, {h},~ said {f+}.",
             ]);
-            s.fact("who made the trail?", "{f.full} made it.");
+            s.fact("who made the trail?", "<{f.full}> [made it|did].");
         }
         1 => {
             s.say(&[
@@ -208,10 +218,17 @@ pub(crate) fn trail(s: &mut Scene) {
             ]);
             s.say(&[
                 "~so that is where they went!~ {cried} {f+}. ~I lost them all on the way.~",
+                "~oh, my bag!~ said {f+}. ~thank you, {h}! ^thank you, {k}!~",
+                "{h+} showed {f} the hole. ~oh dear,~ {f.he} laughed, ~now I see!~",
                 "~my bag is empty, and I did not know why!~ said {f+}.",
             ]);
-            s.say(&["{h} and {k} laughed and helped {f} to [pick up everything|mend the bag|carry the rest]."]);
-            s.fact("why was there a trail?", "{f} had a hole in {f.his} bag.");
+            s.say(&[
+                "{h} and {k} laughed and helped {f} to [pick up everything|mend the bag|carry the rest].",
+                "so {h} held the bag of {f}, and {k} sewed up the hole.",
+                "{k} ran back with {h} and [found|brought] all that {f} had lost.",
+            ]);
+            s.fact("why was there a trail?", "[because |]{f} had a <hole> in {f.his} bag.");
+            s.fact("who had a hole in the bag?", "<{f.full}> had one.");
         }
         _ => {
             s.say(&[
@@ -222,8 +239,12 @@ pub(crate) fn trail(s: &mut Scene) {
                 "~they needed help, and I could not leave,~ said {f+}. ~so I hoped somebody would see the trail.~",
                 "~I hoped that somebody would follow,~ said {f+}. ~will you help me?~",
             ]);
-            s.say(&["of course they did. {k} brought [milk|straw|water], and {h} brought [a blanket|a basket|food]."]);
-            s.fact("who was at the end of the trail?", "{f.full} was there.");
+            s.say(&[
+                "of course they did. {k} brought [milk|straw|water], and {h} brought [a blanket|a basket|food].",
+                "so {h} fetched [milk|water|bread], and {k} stayed with {f} and [sang|kept watch].",
+                "~we will help you, {f},~ said {h} and {k}, and they [did|stayed all day].",
+            ]);
+            s.fact("who was at the end of the trail?", "<{f.full}> was there.");
         }
     }
     s.para();
@@ -253,9 +274,11 @@ pub(crate) fn bridge(s: &mut Scene) {
         "{h.he} wanted to bring {o.a} to {f.full} on the other side.",
         "on the other side lived {f}, and {h.he} had {o.a} for {f.him}.",
     ]);
-    s.fact("what did {h} have for {f}?", "{h} had {o.a} for {f.him}.");
+    s.fact("[what did {h} have for {f}|what did {h} want to bring to {f}]?", "{h.who} had <{o.a}> for {f.him}.");
     s.say(&[
-        "but the bridge {p.at} [was broken|had a big hole], because the [storm|flood|wind] had [pulled at it|taken {its-planks}].", "but when {h+} came to the bridge, half of it was gone.", "but today nobody could cross. the [storm|flood|wind] had broken the bridge, and {f} was [far away|on the wrong side].", "but where was the bridge? only [two posts|a few boards|one rope] could be seen.", "but the little bridge was [gone|broken]. the [storm|flood|wind] had taken {its-planks}.",
+        "but the bridge {p.at} [was broken|had a big hole], because the [storm|flood|wind] had [pulled at it|taken {its-planks}].",
+        "{h+} stopped. the bridge to {f} was [broken|gone|under water].",
+        "~the bridge!~ {cried} {h+}. [a flood|a storm|the wind] had broken it, and {f} could not come over.", "but when {h+} came to the bridge, half of it was gone.", "but today nobody could cross. the [storm|flood|wind] had broken the bridge, and {f} was [far away|on the wrong side].", "but where was the bridge? only [two posts|a few boards|one rope] could be seen.", "but the little bridge was [gone|broken]. the [storm|flood|wind] had taken {its-planks}.",
         "but [some planks|three boards|half] of the little bridge had [fallen into the water|broken in the night].",
     ]);
     s.say(&[
@@ -300,10 +323,13 @@ pub(crate) fn bridge(s: &mut Scene) {
             "{h+} [held out {h.his} arms|put one foot before the other] and walked across.",
         ]);
     }
-    s.fact("who helped {h} to make a bridge?", "{k.full} helped {h.him}.");
+    s.fact("[who helped {h} to make a bridge|who helped {h}]?", "<{k.full}> helped {h.him}.");
+    s.fact("what was broken?", "it was the <bridge>.");
     s.para();
     s.say(&[
         "on the other side, {f+} [hugged|welcomed] {h}, and all three ate {o}.",
+        "{f+} was so {glad} to see {h} that {f.he} [cried|danced], and {k} got a piece of {o} too.",
+        "~you came, {h}!~ {cried} {f+}. and {f}, {h} and {k} sat down and ate {o}.",
         "{h+} gave {o} to {f}, and {f.he} cut it into three parts, [one for each|one of them for {k}].",
     ]);
     good_end(s);
@@ -320,7 +346,7 @@ pub(crate) fn wind(s: &mut Scene) {
     s.theme("[the wind|a windy day|{o.a} in the wind]");
     opening(s);
     s.say(&[
-        "{h.he} was holding {o.a} [very |]{tight}.",
+        "{h.he} was holding {o.a} {tight}.",
         "{h.he} had {o.a}, {a-gift}.",
         "in the wind {h.he} held on to {h.his} {o.an}.",
     ]);
@@ -329,11 +355,11 @@ pub(crate) fn wind(s: &mut Scene) {
         "{suddenly} the wind {took} {o} and carried it [high|far] over [the fence|the roofs|the hedge|the trees].",
         "but the wind was [stronger|quicker] than {h}. ^it {took} {o}.",
     ]);
-    s.fact("what did the wind take?", "the wind took {o.a}.");
+    s.fact("what did the wind take?", "[the wind|it] took <{o.a}>.");
     s.para();
     s.say(&[
         "~stop! ^come back!~ {cried} {h+}, but [the wind did not listen|wind has no ears|{o} flew on].",
-        "{h+} ran after it [as fast as {h.he} could|past {p}|and called and called].",
+        "{h+} ran after it [as fast as {h.he} could|a long way|and called and called].",
     ]);
     s.say(&[
         "{h+} ran [all the way|on and on] {q.to}, where {k.intro} was {busy}.",
@@ -351,7 +377,7 @@ pub(crate) fn wind(s: &mut Scene) {
                 "they looked {together}, and there {q.spot} lay {o}.",
                 "{k+} [ran ahead|led the way], and {soon} {h+} had {o} in {h.his} arms.",
             ]);
-            s.fact("where did the wind put {o.n0}?", "it fell down {q.spot}.");
+            s.fact("where did the wind put {o.n0}?", "it fell down <{q.spot}>.");
         }
         1 => {
             s.say(&[
@@ -363,7 +389,7 @@ pub(crate) fn wind(s: &mut Scene) {
                 "{h+} had to laugh too.",
                 "how {h} and {k} laughed!",
             ]);
-            s.fact("who had {o.n0}?", "{k} had it.");
+            s.fact("who had {o.n0}?", "<{k.full}> had it.");
         }
         _ => {
             s.say(&[

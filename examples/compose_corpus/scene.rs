@@ -2,13 +2,14 @@
 //!
 //! A beat is written as a few variants of a template. `[a|b|]` is a choice (it may be empty and may hold further
 //! choices), `{key}` a slot. A role such as `h` fills `{h}` (the name), `{h+}` (the name or "the small mouse"),
-//! `{h.he}`, `{h.him}`, `{h.his}`, `{h.intro}`, `{h.kind}`, `{h.home}`, `{h.love}`; a thing such as `o` fills `{o}`
+//! `{h.he}`, `{h.him}`, `{h.his}`, `{h.who}` (the name or "she"), `{h.intro}`, `{h.kind}`, `{h.home}`, `{h.love}`; a thing such as `o` fills `{o}`
 //! ("the kite"), `{o.a}` ("a red kite"), `{o.n}`, `{o.adj}`, `{o.made}`, `{o.for}`; a place fills `{p}`, `{p.at}`,
 //! `{p.to}`, `{p.found}`; the sky fills `{w.is}`, `{w.adj}` and `{t}`.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::cast::{ANIMAL, CHILD, GROWN, PEOPLE, Person};
+use crate::cast::{ANIMAL, CHILD, GROWN, Person};
+use crate::facts::Fact;
 use crate::grammar::{tidy, with_article};
 use crate::lists::list;
 use crate::places::{PLACES, Place};
@@ -17,33 +18,37 @@ use crate::skies::{SKIES, Sky, TIMES};
 use crate::things::{THINGS, Thing};
 use crate::variety::{RUN, runs, words};
 
-/// A question about the story and its answer.
-pub(crate) type Fact = (String, String);
-
 /// The state of one story.
 pub(crate) struct Scene<'a> {
     rng: &'a mut Rng,
     told: &'a HashSet<u64>,
     slots: HashMap<String, String>,
-    people: Vec<&'static Person>,
-    things: Vec<&'static Thing>,
+    /// Who is in the story, with the role that each plays.
+    pub(crate) people: Vec<(String, Person)>,
+    /// What is in the story, each thing with the word for its look.
+    pub(crate) things: Vec<(&'static Thing, &'static str)>,
     places: Vec<&'static Place>,
     tail: Vec<String>,
     /// The text so far.
     pub(crate) text: String,
     /// Questions that the text answers.
     pub(crate) facts: Vec<Fact>,
+    /// How many of them, the first ones, belong to the plot; the others could be asked about any story.
+    pub(crate) n_own_facts: usize,
     /// What a listener might have asked for ("a story about ...").
     pub(crate) themes: Vec<String>,
     /// Whether the story is to be short: optional beats are left out.
     pub(crate) brief: bool,
+    /// Most words that the story may have; with one more it has failed.
+    most_words: usize,
+    n_words: usize,
     /// Whether some beat could not be said in words that no other story uses, or some role found nobody.
     pub(crate) failed: bool,
 }
 
 impl<'a> Scene<'a> {
     /// An empty scene; `told` holds the runs of words that earlier stories used.
-    pub(crate) fn new(rng: &'a mut Rng, told: &'a HashSet<u64>, brief: bool) -> Scene<'a> {
+    pub(crate) fn new(rng: &'a mut Rng, told: &'a HashSet<u64>, brief: bool, most_words: usize) -> Scene<'a> {
         Scene {
             rng,
             told,
@@ -54,8 +59,11 @@ impl<'a> Scene<'a> {
             tail: Vec::new(),
             text: String::new(),
             facts: Vec::new(),
+            n_own_facts: 0,
             themes: Vec::new(),
             brief,
+            most_words,
+            n_words: 0,
             failed: false,
         }
     }
@@ -75,22 +83,26 @@ impl<'a> Scene<'a> {
         self.rng.pick(items)
     }
 
-    /// Gives a role to somebody who fits and is not yet in the story, of a kind that is not yet in it either.
-    pub(crate) fn cast(&mut self, role: &str, fits: impl Fn(&Person) -> bool) -> &'static Person {
-        let free: Vec<&'static Person> = PEOPLE
-            .iter()
-            .filter(|p| {
-                fits(p) && !self.people.iter().any(|q| q.name == p.name || (q.kind == p.kind && p.rank == ANIMAL))
-            })
-            .collect();
-        let Some(&who) = self.rng.pick(&free) else {
-            self.failed = true;
-            return &PEOPLE[0];
-        };
-        let alike = self.people.iter().any(|q| q.kind == who.kind);
-        self.people.push(who);
-        self.person_slots(role, who, alike);
-        who
+    /// Gives a role to somebody who fits, with a name that is not yet in the story and, for an animal, of a kind that
+    /// is not yet in it either.
+    pub(crate) fn cast(&mut self, role: &str, fits: impl Fn(&Person) -> bool) -> Person {
+        for _ in 0..600 {
+            let who = Person::anybody(self.rng);
+            let taken = |q: &Person| q.first_name() == who.first_name() || (q.kind == who.kind && who.rank != CHILD);
+            if !fits(&who) || self.people.iter().any(|(_, q)| taken(q)) {
+                continue;
+            }
+            // Two girls: from now on "the girl" could mean either, so both go by their names.
+            for (other, q) in self.people.iter().filter(|(_, q)| q.kind == who.kind) {
+                self.slots.insert(format!("{other}+"), q.name.clone());
+            }
+            let alike = self.people.iter().any(|(_, q)| q.kind == who.kind);
+            self.person_slots(role, &who, alike);
+            self.people.push((role.to_owned(), who.clone()));
+            return who;
+        }
+        self.failed = true;
+        Person::anybody(self.rng)
     }
 
     fn person_slots(&mut self, role: &str, who: &Person, alike: bool) {
@@ -98,7 +110,8 @@ impl<'a> Scene<'a> {
         let mut put = |key: &str, value: String| {
             self.slots.insert(format!("{role}{key}"), value);
         };
-        put("", who.name.to_owned());
+        put("", who.name.clone());
+        put(".who", format!("[{0}|{0}|{he}]", who.name));
         put(
             "+",
             match (who.rank, alike) {
@@ -107,13 +120,13 @@ impl<'a> Scene<'a> {
                 (GROWN, false) if who.name.contains(' ') => {
                     format!("[{0}|{0}|the {1}|the {2} {1}]", who.name, who.kind, who.nature)
                 }
-                _ => who.name.to_owned(),
+                _ => who.name.clone(),
             },
         );
         put(
             ".intro",
             match who.rank {
-                GROWN if who.says_kind() => who.name.to_owned(),
+                GROWN if who.says_kind() => who.name.clone(),
                 GROWN => format!("{} the {}", who.name, who.kind),
                 ANIMAL => format!(
                     "a [{look}|{look}|{look} and {nature}|{nature}] {kind} [named|called] {name}",
@@ -125,14 +138,7 @@ impl<'a> Scene<'a> {
                 _ => format!("a [{0}|{0}|young|little] {1} [named|called] {2}", who.nature, who.kind, who.name),
             },
         );
-        put(
-            ".full",
-            match who.rank {
-                CHILD => who.name.to_owned(),
-                GROWN if who.says_kind() => who.name.to_owned(),
-                _ => format!("{} the {}", who.name, who.kind),
-            },
-        );
+        put(".full", who.full());
         put(".he", he.to_owned());
         put(".him", him.to_owned());
         put(".his", his.to_owned());
@@ -144,29 +150,28 @@ impl<'a> Scene<'a> {
         put(".hand", if who.rank == ANIMAL { paw(who) } else { "hand" }.to_owned());
     }
 
-    /// Whoever was cast last in a role with this name; the hero of a failed scene when nobody was.
-    pub(crate) fn person(&self, role: &str) -> &'static Person {
-        let name = self.slots.get(role).map_or("", String::as_str);
-        PEOPLE.iter().find(|p| p.name == name).unwrap_or(&PEOPLE[0])
-    }
-
     /// The name of the thing in a role, or nothing.
     pub(crate) fn thing_name(&self, role: &str) -> &'static str {
         let name = self.slots.get(&format!("{role}.n")).map_or("", String::as_str);
         THINGS.iter().find(|t| t.name == name).map_or("", |t| t.name)
     }
 
+    /// What a slot holds now, choices not yet made.
+    pub(crate) fn slot(&self, key: &str) -> &str {
+        self.slots.get(key).map_or("", String::as_str)
+    }
+
     /// Gives the role of a thing to one that fits and is not yet in the story.
     pub(crate) fn thing(&mut self, role: &str, fits: impl Fn(&Thing) -> bool) -> &'static Thing {
         let free: Vec<&'static Thing> =
-            THINGS.iter().filter(|t| fits(t) && !self.things.iter().any(|u| u.name == t.name)).collect();
+            THINGS.iter().filter(|t| fits(t) && !self.things.iter().any(|(u, _)| u.name == t.name)).collect();
         let Some(&thing) = self.rng.pick(&free) else {
             self.failed = true;
             return &THINGS[0];
         };
-        self.things.push(thing);
-        let colours: Vec<&str> = thing.looks.split(' ').collect();
-        let adj = self.rng.pick(&colours).copied().unwrap_or("small");
+        let looks: Vec<&str> = thing.looks.split(' ').collect();
+        let adj = self.rng.pick(&looks).copied().unwrap_or("small");
+        self.things.push((thing, adj));
         for (key, value) in [
             ("", format!("[the {0}|the {0}|the {adj} {0}]", thing.name)),
             (".a", with_article(&format!("{adj} {}", thing.name))),
@@ -195,6 +200,7 @@ impl<'a> Scene<'a> {
         let spot = self.rng.pick(&spots).copied().unwrap_or("under a stone");
         for (key, value) in [
             ("", place.name.to_owned()),
+            (".prep", place.prep.to_owned()),
             (".at", format!("{} {}", place.prep, place.name)),
             (".to", format!("to {}", place.name)),
             (".found", place.found.to_owned()),
@@ -203,6 +209,11 @@ impl<'a> Scene<'a> {
             self.slots.insert(format!("{role}{key}"), value);
         }
         place
+    }
+
+    /// Whether the place that was given last has any of `tags`.
+    pub(crate) fn place_is(&self, tags: u32) -> bool {
+        self.places.last().is_some_and(|p| p.is(tags))
     }
 
     /// Chooses the weather and the time of day.
@@ -237,10 +248,11 @@ impl<'a> Scene<'a> {
         if self.failed {
             return;
         }
-        for _ in 0..60 {
+        for _ in 0..40 {
             let Some(&template) = self.rng.pick(variants) else { return };
             let sentence = tidy(&self.expand(template));
             let new = words(&sentence);
+            let n_new = new.len();
             let mut near = self.tail.clone();
             near.extend(new);
             if runs(&near).iter().any(|run| self.told.contains(run)) {
@@ -251,6 +263,8 @@ impl<'a> Scene<'a> {
             }
             self.text.push_str(&sentence);
             self.tail = near.split_off(near.len().saturating_sub(RUN - 1));
+            self.n_words += n_new;
+            self.failed = self.n_words > self.most_words;
             return;
         }
         self.failed = true;
@@ -270,9 +284,11 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Notes a question that the text answers.
+    /// Notes a question that the text answers. In the answer, `<red;the red one>` marks the words that make it right,
+    /// as they are said, and after semicolons others that will do.
     pub(crate) fn fact(&mut self, question: &str, answer: &str) {
-        let fact = (tidy(&self.expand(question)), tidy(&self.expand(answer)));
+        let (question, answer) = (self.expand(question), self.expand(answer));
+        let fact = Fact::parse(&question, &answer).naming(self.people.iter().map(|(_, p)| p));
         self.facts.push(fact);
     }
 
@@ -300,7 +316,7 @@ impl<'a> Scene<'a> {
                 match value {
                     Some(value) => out.push_str(&self.expand(&value)),
                     // Left visible, so that the test for unfilled slots names it.
-                    None => out.push_str(&format!("<unfilled {inner}>")),
+                    None => out.push_str(&format!("?unfilled {inner}?")),
                 }
             }
             rest = &rest[end + 1..];

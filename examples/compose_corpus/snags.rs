@@ -55,18 +55,18 @@ impl Snag {
 }
 
 /// Chooses a snag that stops `h` and can hold the thing `o`; casts the place `p` and the helper `k` for it.
-pub(crate) fn choose(s: &mut Scene, hero: &Person, thing: &Thing) -> Snag {
+pub(crate) fn choose(s: &mut Scene, hero: &Person, thing: &Thing) -> (Snag, Person) {
     let fit: Vec<Snag> = ALL.into_iter().filter(|snag| snag.suits(hero, thing)).collect();
     let n = s.branch(fit.len());
     let Some(&snag) = fit.get(n) else {
         s.failed = true;
-        return Snag::Hidden;
+        return (Snag::Hidden, hero.clone());
     };
     s.place("p", |p| p.is(snag.place()));
-    s.cast("k", |p| p.can(snag.needs()));
+    let helper = s.cast("k", |p| p.can(snag.needs()));
     let (lies, after) = match snag {
         Snag::High => {
-            ("[high in a tree|on a high branch|between two high branches]", "[leafy|a little scratched|full of leaves]")
+            ("[high in a tree|on a high branch|between two high branches]", "[a little scratched|full of leaves]")
         }
         Snag::Water if thing.is(FLOATS) => {
             ("[far out on the water|in the middle of the water]", "[wet|dripping|very wet]")
@@ -89,7 +89,7 @@ pub(crate) fn choose(s: &mut Scene, hero: &Person, thing: &Thing) -> Snag {
     };
     s.set("lies", lies);
     s.set("after", after);
-    snag
+    (snag, helper)
 }
 
 /// Why `h` alone cannot get the thing.
@@ -176,6 +176,7 @@ pub(crate) fn solve(s: &mut Scene, snag: Snag, helper: &Person) {
             "{k+} dug [a deep hole|a tunnel|with both paws] {fastk}, and there was {o}.",
         ]),
     }
-    s.fact("where was {o.n0}?", "it was {lies}.");
-    s.fact("who got {o.n0} back?", "{k.full} got it back.");
+    s.fact("[where was {o.n0}|where did {o.n0} lie]?", "it was <{lies}>.");
+    s.fact("[who got {o.n0} back|who brought {o.n0} back]?", "<{k.full}> got it back.");
+    s.fact("who helped {h}?", "<{k.full}> helped {h.him}.");
 }
