@@ -90,7 +90,9 @@ fn gemma3(n_kv_head: u32) -> File {
         ("attention.value_length", 32),
         ("attention.sliding_window", WINDOW),
     ];
-    let mut file = File::new("gemma3", &sizes).float("attention.layer_norm_rms_epsilon", 1e-6);
+    let mut file = File::new("gemma3", &sizes)
+        .float("attention.layer_norm_rms_epsilon", 1e-6)
+        .float("rope.freq_base", 1_000_000.0);
     for l in 0..6 {
         let prefix = format!("blk.{l}.");
         let kv = 32 * n_kv_head as usize;
@@ -107,7 +109,8 @@ fn gemma3(n_kv_head: u32) -> File {
 
 fn lfm2() -> File {
     let sizes = [("block_count", 3), ("attention.head_count", 4), ("shortconv.l_cache", 3)];
-    let mut file = File::new("lfm2", &sizes).float("attention.layer_norm_rms_epsilon", 1e-5);
+    let mut file =
+        File::new("lfm2", &sizes).float("attention.layer_norm_rms_epsilon", 1e-5).float("rope.freq_base", 1_000_000.0);
     file.writer.set("lfm2.attention.head_count_kv", &vec![0u32, 2, 0]).unwrap();
     for l in 0..3 {
         let prefix = format!("blk.{l}.");
@@ -383,20 +386,5 @@ fn an_unknown_architecture_is_told_all_that_are_known() {
     let message = Backend::of("mamba").unwrap_err().to_string();
     for name in ["mamba", "qwen3", "llama", "gpt2", "gemma3", "phi3", "glm4", "lfm2"] {
         assert!(message.contains(name), "{message}");
-    }
-}
-
-#[test]
-#[ignore = "temporary"]
-fn dump() {
-    for (name, mut file) in files() {
-        file.writer.set("tokenizer.ggml.model", "no_vocab").unwrap();
-        file.writer.set(&format!("{name}.vocab_size"), &(VOCAB as u32)).unwrap();
-        let bytes = file.exact();
-        std::fs::write(format!("/tmp/h4/par/{name}.gguf"), &bytes).unwrap();
-        let mut model = CandleModel::read(&bytes, CONTEXT).unwrap();
-        let rows: Vec<Vec<f32>> = ids(20).iter().map(|id| model.feed(&[*id]).to_vec()).collect();
-        let text = format!("{:?}\n{:?}\n", ids(20), rows);
-        std::fs::write(format!("/tmp/h4/par/{name}.txt"), text).unwrap();
     }
 }
