@@ -146,7 +146,7 @@ pub fn cached_attention(
 for_each_isa! {
     /// Turns the first `n` scores into probabilities and the rest into zeros; returns the logarithm of the sum of
     /// exponentials of the scaled scores.
-    pub(super) fn softmax_row(scores: &mut [f32], n: usize, scale: f32) -> f32 {
+    fn softmax_row(scores: &mut [f32], n: usize, scale: f32) -> f32 {
         let (seen, hidden) = scores.split_at_mut(n);
         hidden.fill(0.0);
         let max = max(seen) * scale;
