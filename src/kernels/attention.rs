@@ -7,7 +7,8 @@
 //! 2307.08691).
 //!
 //! A row's result depends on its query and on the keys and values up to its position, and on nothing else: not on the
-//! rows computed with it. The inference engine calls [`attend_rows`] with one row or many and gets the same bits.
+//! rows computed with it. What runs a trained model has kernels of its own, on a cache in half precision
+//! (`transformer/attend.rs`).
 
 use super::aligned::AlignedBuf;
 use super::cpu::{Cpu, Isa, for_each_isa};
@@ -24,9 +25,9 @@ const ROW_BLOCK: usize = 28;
 /// The keys and values of one head, packed for the matrix products of attention.
 ///
 /// Keys lie transposed, 32 positions to a panel: `[position / 32][d][position % 32]`; values by 32 columns to a panel:
-/// `[d / 32][position][d % 32]`. Both can grow at the end without moving, so the KV cache has this form too.
+/// `[d / 32][position][d % 32]`. Both can grow at the end without moving.
 #[derive(Debug, Clone, Default)]
-pub struct KvPanels {
+struct KvPanels {
     keys: AlignedBuf,
     values: AlignedBuf,
     head_dim: usize,
@@ -34,13 +35,6 @@ pub struct KvPanels {
 }
 
 impl KvPanels {
-    /// Memory for `capacity` positions of heads `head_dim` wide, all zero.
-    pub fn new(capacity: usize, head_dim: usize) -> KvPanels {
-        let mut panels = KvPanels::default();
-        panels.reset(capacity, head_dim);
-        panels
-    }
-
     /// Makes room for `capacity` positions; what was stored is lost. Allocates only to grow.
     fn reset(&mut self, capacity: usize, head_dim: usize) {
         self.keys.at_least(capacity.next_multiple_of(PANEL) * head_dim);
@@ -49,7 +43,7 @@ impl KvPanels {
     }
 
     /// Stores the key and value (D each) of `position`.
-    pub fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
+    fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
         assert!(position < self.capacity, "position {position} of a cache for {}", self.capacity);
         store_transposed(&mut self.keys, position, key);
         store_by_columns(&mut self.values, self.capacity, position, value);
@@ -90,7 +84,7 @@ fn store_by_columns(panels: &mut [f32], capacity: usize, position: usize, row: &
 ///
 /// Row r of `q` (rows `q_stride` apart) is at position `first_position + r` and sees positions `0..=` its own. Writes D
 /// columns of `out` (rows `out_stride` apart) and, for training, the logarithm of each row's sum of exponentials.
-pub fn attend_rows(
+fn attend_rows(
     isa: Isa,
     kv: &KvPanels,
     (q, q_stride): (&[f32], usize),
@@ -117,30 +111,6 @@ pub fn attend_rows(
         let out = &mut out[row * out_stride..];
         small_gemm(isa, (rows, d, n_keys), scores, (stride, 1), kv.values(), out, out_stride, false);
     }
-}
-
-/// [`attend_rows`] for all heads of a chunk of one sequence, a task for each query head: `qk` (N, (H+KV)*D) at positions
-/// from `first_position`, whose keys and values `caches` (one for each key/value head) already hold; `out` (N, H*D).
-pub fn cached_attention(
-    cpu: &Cpu,
-    heads: Heads,
-    caches: &[KvPanels],
-    first_position: usize,
-    qk: &[f32],
-    out: &mut [f32],
-) {
-    let (d, n_rows, width) = (heads.head_dim, qk.len() / heads.qk_width(), heads.n_head * heads.head_dim);
-    assert_eq!((caches.len(), out.len()), (heads.n_kv_head, n_rows * width), "caches and output of {n_rows} rows");
-    let (out, isa) = (SharedSlice::new(out), cpu.isa);
-    cpu.pool.run(heads.n_head, |head| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            // SAFETY: rows interleave with those of other heads, but this task writes only its own head's columns.
-            let out = unsafe { out.range(head * d..(n_rows - 1) * width + (head + 1) * d) };
-            let cache = &caches[head / (heads.n_head / heads.n_kv_head)];
-            let q = (&qk[head * d..], heads.qk_width());
-            attend_rows(isa, cache, q, first_position, n_rows, &mut scratch.scores, (out, width), None);
-        });
-    });
 }
 
 for_each_isa! {
@@ -487,7 +457,8 @@ mod tests {
         for isa in Isa::all() {
             let cpu = Cpu::with_isa(1, isa);
             let (whole, _) = case.forward(&cpu, &qk, &qkv);
-            let mut cache = KvPanels::new(128, 40);
+            let mut cache = KvPanels::default();
+            cache.reset(128, 40);
             for t in 0..90 {
                 cache.store(t, &qk[t * 80 + 40..][..40], &qkv[t * 120 + 80..][..40]);
                 let mut out = vec![0.0; 40];

@@ -304,10 +304,11 @@ impl<'a> Thread<'a> {
         if n > 1 {
             self.wait();
         }
-        // SAFETY: nobody writes to them before the next barrier but one.
-        let floats = match (needs.floats, n) {
+        let floats: &[f32] = match (needs.floats, n) {
             (false, _) => &[],
-            (true, 1) => unsafe { &*self.own_row(c) },
+            // SAFETY: the row is this thread's, and not written to before it has been multiplied.
+            (true, 1) => unsafe { self.own_row(c) },
+            // SAFETY: nobody writes to them before the next barrier but one.
             (true, _) => unsafe { v.normed.read(0..n * c) },
         };
         Ready { codes, floats, n_tokens: n }
