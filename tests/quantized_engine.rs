@@ -8,6 +8,7 @@ use siskin::inference::{CacheType, Engine, LanguageModel};
 use siskin::kernels::random::Random;
 use siskin::model::{Config, Family, Mix, Preset};
 use siskin::tokenizer::{TrainOptions, train};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -101,4 +102,14 @@ fn every_family_runs_as_its_weights_do_in_full() {
             assert!(worst < most, "{family:?} {mix}: {worst}");
         }
     }
+}
+
+/// The Kullback-Leibler divergence of the probabilities of `found` from those of `wanted`, in nats.
+fn divergence(wanted: &[f32], found: &[f32]) -> f64 {
+    let log_p = |logits: &[f32]| -> Vec<f64> {
+        let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let total: f64 = logits.iter().map(|&x| f64::from(x - most).exp()).sum();
+        logits.iter().map(|&x| f64::from(x - most) - total.ln()).collect()
+    };
+    log_p(wanted).iter().zip(log_p(found)).map(|(p, q)| p.exp() * (p - q)).sum()
 }

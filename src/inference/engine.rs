@@ -15,8 +15,12 @@ use crate::kernels::{Cpu, Isa};
 use crate::model::Config;
 use anyhow::{Result, ensure};
 
-/// Prompt tokens computed together: enough rows to use each unpacked weight well, few enough to keep buffers in the cache.
-const CHUNK: usize = 128;
+/// Prompt tokens computed together, for each thread: enough to use each unpacked weight well, few enough to keep their rows
+/// in the thread's own cache.
+const CHUNK_PER_THREAD: usize = 96;
+
+/// Most prompt tokens computed together.
+const MOST_CHUNK: usize = 768;
 
 /// How a model is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,7 @@ pub struct Engine {
     settings: Settings,
     model: Transformer,
     state: State,
+    chunk: usize,
     n_cached: usize,
 }
 
@@ -56,9 +61,10 @@ impl Engine {
         ensure!(n_sequences > 0, "there must be at least one sequence");
         let cpu = Cpu::with_isa(n_threads, isa);
         let model = pack(&cpu, config, source, context_len)?;
-        let n_rows = CHUNK.min(context_len).max(n_sequences);
+        let chunk = (CHUNK_PER_THREAD * cpu.n_threads()).clamp(1, MOST_CHUNK).min(context_len);
+        let n_rows = chunk.max(n_sequences);
         let state = State::new(&model, cache, context_len, n_sequences, n_rows, n_sequences, cpu.n_threads());
-        Ok(Engine { cpu, config: config.clone(), settings, model, state, n_cached: 0 })
+        Ok(Engine { cpu, config: config.clone(), settings, model, state, chunk, n_cached: 0 })
     }
 
     /// Packs `weights` (in the order of [`crate::model::Layout`]) for a cache of `context_len` tokens on `n_threads`
@@ -160,8 +166,8 @@ impl LanguageModel for Engine {
     fn feed(&mut self, ids: &[u32]) -> &[f32] {
         assert!(!ids.is_empty(), "there is no id to read");
         self.check_room(ids);
-        let n_first = (ids.len() - 1) / CHUNK * CHUNK;
-        for chunk in ids[..n_first].chunks(CHUNK) {
+        let n_first = (ids.len() - 1) / self.chunk * self.chunk;
+        for chunk in ids[..n_first].chunks(self.chunk) {
             self.rows(chunk, 0);
         }
         self.rows(&ids[n_first..], 1)
@@ -171,7 +177,7 @@ impl LanguageModel for Engine {
         self.check_room(ids);
         let v = self.config.vocab_size;
         // As many rows of logits as fit 16 MB, which is the CPU's nearest large cache.
-        let n_rows = ((4 << 20) / v).clamp(1, CHUNK);
+        let n_rows = ((4 << 20) / v).clamp(1, self.chunk);
         self.state.make_room(n_rows.min(ids.len()) * v);
         for chunk in ids.chunks(n_rows) {
             self.rows(chunk, chunk.len()).chunks_exact(v).for_each(&mut *each);

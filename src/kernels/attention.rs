@@ -7,7 +7,8 @@
 //! 2307.08691).
 //!
 //! A row's result depends on its query and on the keys and values up to its position, and on nothing else: not on the
-//! rows computed with it. The inference engine calls [`attend_rows`] with one row or many and gets the same bits.
+//! rows computed with it. What runs a trained model has kernels of its own, on a cache in half precision
+//! (`transformer/attend.rs`).
 
 use super::aligned::AlignedBuf;
 use super::cpu::{Cpu, Isa, for_each_isa};
@@ -25,9 +26,9 @@ const ROW_BLOCK: usize = 28;
 /// The keys and values of one head, packed for the matrix products of attention.
 ///
 /// Keys lie transposed, 32 positions to a panel: `[position / 32][d][position % 32]`; values by 32 columns to a panel:
-/// `[d / 32][position][d % 32]`. Both can grow at the end without moving, so the KV cache has this form too.
+/// `[d / 32][position][d % 32]`.
 #[derive(Debug, Clone, Default)]
-pub struct KvPanels {
+struct KvPanels {
     keys: AlignedBuf,
     values: AlignedBuf,
     head_dim: usize,
@@ -35,25 +36,11 @@ pub struct KvPanels {
 }
 
 impl KvPanels {
-    /// Memory for `capacity` positions of heads `head_dim` wide, all zero.
-    pub fn new(capacity: usize, head_dim: usize) -> KvPanels {
-        let mut panels = KvPanels::default();
-        panels.reset(capacity, head_dim);
-        panels
-    }
-
     /// Makes room for `capacity` positions; what was stored is lost. Allocates only to grow.
     fn reset(&mut self, capacity: usize, head_dim: usize) {
         self.keys.at_least(capacity.next_multiple_of(PANEL) * head_dim);
         self.values.at_least(capacity * head_dim.next_multiple_of(PANEL));
         (self.capacity, self.head_dim) = (capacity, head_dim);
-    }
-
-    /// Stores the key and value (D each) of `position`.
-    pub fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
-        assert!(position < self.capacity, "position {position} of a cache for {}", self.capacity);
-        store_transposed(&mut self.keys, position, key);
-        store_by_columns(&mut self.values, self.capacity, position, value);
     }
 
     fn keys(&self) -> Panels<'_> {
@@ -65,17 +52,10 @@ impl KvPanels {
     }
 }
 
-/// All rows (n, D) of `x`, `stride` apart, as [`store_transposed`] stores each.
-fn store_all_transposed(isa: Isa, (x, stride): (&[f32], usize), (n, d): (usize, usize), panels: &mut [f32]) {
+/// Rows (n, D) of `x`, `stride` apart, as panels of 32 positions.
+fn store_transposed(isa: Isa, (x, stride): (&[f32], usize), (n, d): (usize, usize), panels: &mut [f32]) {
     for (first, panel) in (0..n).step_by(PANEL).zip(panels.chunks_exact_mut(d * PANEL)) {
         transpose(isa, (&x[first * stride..], stride), (PANEL.min(n - first), d), (panel, PANEL));
-    }
-}
-
-fn store_transposed(panels: &mut [f32], position: usize, row: &[f32]) {
-    let first = position / PANEL * row.len() * PANEL + position % PANEL;
-    for (d, &x) in row.iter().enumerate() {
-        panels[first + d * PANEL] = x;
     }
 }
 
@@ -98,7 +78,7 @@ fn store_by_columns(panels: &mut [f32], capacity: usize, position: usize, row: &
 ///
 /// Row r of `q` (rows `q_stride` apart) is at position `first_position + r` and sees positions from `first_seen(r)` up to
 /// its own. Writes D columns of `out` (rows `out_stride` apart) and, for training, the logarithm of each row's sum of exponentials.
-pub fn attend_rows(
+fn attend_rows(
     isa: Isa,
     kv: &KvPanels,
     (q, q_stride): (&[f32], usize),
@@ -129,30 +109,6 @@ pub fn attend_rows(
     }
 }
 
-/// [`attend_rows`] for all heads of a chunk of one sequence, a task for each query head: `qk` (N, (H+KV)*D) at positions
-/// from `first_position`, whose keys and values `caches` (one for each key/value head) already hold; `out` (N, H*D).
-pub fn cached_attention(
-    cpu: &Cpu,
-    heads: Heads,
-    caches: &[KvPanels],
-    first_position: usize,
-    qk: &[f32],
-    out: &mut [f32],
-) {
-    let (d, n_rows, width) = (heads.head_dim, qk.len() / heads.qk_width(), heads.n_head * heads.head_dim);
-    assert_eq!((caches.len(), out.len()), (heads.n_kv_head, n_rows * width), "caches and output of {n_rows} rows");
-    let (out, isa) = (SharedSlice::new(out), cpu.isa);
-    cpu.pool.run(heads.n_head, |head| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            // SAFETY: rows interleave with those of other heads, but this task writes only its own head's columns.
-            let out = unsafe { out.range(head * d..(n_rows - 1) * width + (head + 1) * d) };
-            let cache = &caches[head / (heads.n_head / heads.n_kv_head)];
-            let q = (&qk[head * d..], heads.qk_width());
-            attend_rows(isa, cache, q, first_position, n_rows, |_| 0, &mut scratch.scores, (out, width), None);
-        });
-    });
-}
-
 /// The `seen` part of a row; the rest becomes zero.
 #[inline(always)]
 fn only(seen: Range<usize>, row: &mut [f32]) -> &mut [f32] {
@@ -164,7 +120,7 @@ fn only(seen: Range<usize>, row: &mut [f32]) -> &mut [f32] {
 for_each_isa! {
     /// Turns the scores of `seen` keys into probabilities and the rest into zeros; returns the logarithm of the sum of
     /// exponentials of the scaled scores.
-    pub(super) fn softmax_row(scores: &mut [f32], seen: Range<usize>, scale: f32) -> f32 {
+    fn softmax_row(scores: &mut [f32], seen: Range<usize>, scale: f32) -> f32 {
         let seen = only(seen, scores);
         let max = max(seen) * scale;
         for s in seen.iter_mut() {
@@ -348,7 +304,7 @@ impl Place {
     fn pack_kv(&self, isa: Isa, qk: &[f32], qkv: &[f32], kv: &mut KvPanels) {
         let (n, d) = (self.rows.len(), self.heads.head_dim);
         kv.reset(n, d);
-        store_all_transposed(isa, self.keys(qk), (n, d), &mut kv.keys);
+        store_transposed(isa, self.keys(qk), (n, d), &mut kv.keys);
         let (values, stride) = self.values(qkv);
         for t in 0..n {
             store_by_columns(&mut kv.values, n, t, &values[t * stride..][..d]);
@@ -359,7 +315,7 @@ impl Place {
         let (d, n) = (self.heads.head_dim, self.rows.len());
         let values_t = s.values_t.at_least(n.next_multiple_of(PANEL) * d);
         let by_columns = s.keys.at_least(n * d.next_multiple_of(PANEL));
-        store_all_transposed(isa, self.values(qkv), (n, d), values_t);
+        store_transposed(isa, self.values(qkv), (n, d), values_t);
         let (keys, stride) = self.keys(qk);
         for t in 0..n {
             store_by_columns(by_columns, n, t, &keys[t * stride..][..d]);
@@ -582,13 +538,13 @@ mod tests {
         for isa in Isa::all() {
             let cpu = Cpu::with_isa(1, isa);
             let (whole, _) = case.forward(&cpu, &qk, &qkv);
-            let mut cache = KvPanels::new(128, 40);
+            let mut kv = KvPanels::default();
+            Place { heads: case.heads, rows: 0..90, kv_head: 0 }.pack_kv(isa, &qk, &qkv, &mut kv);
             for t in 0..90 {
-                cache.store(t, &qk[t * 80 + 40..][..40], &qkv[t * 120 + 80..][..40]);
                 let mut out = vec![0.0; 40];
                 attend_rows(
                     isa,
-                    &cache,
+                    &kv,
                     (&qk[t * 80..], 80),
                     t,
                     1,

@@ -8,7 +8,7 @@ use super::math::sigmoid;
 for_each_isa! {
     /// x = GELU(x)
     pub fn gelu(x: &mut [f32]) {
-        const TWICE_ROOT: f32 = 1.595_769_1;
+        const TWICE_ROOT: f32 = 2.0 * 0.797_884_6;
         for x in x.iter_mut() {
             *x *= sigmoid(TWICE_ROOT * (*x + 0.044_715 * *x * *x * *x));
         }

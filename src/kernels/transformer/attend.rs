@@ -7,8 +7,8 @@
 //! Scores are chains of additions over a head's dimensions, mixed values chains over the positions, both in ascending
 //! order, and a query sees its own positions only. So its result does not depend on the queries beside it.
 
-use super::super::attention::softmax_row;
-use super::super::cpu::Isa;
+use super::super::cpu::{Isa, for_each_isa};
+use super::super::math::{exp, max};
 use super::cache::{CacheType, PANEL, Stored};
 use super::vector::{LANES, Vector, for_each_vector};
 
@@ -59,11 +59,36 @@ pub(super) unsafe fn attend(isa: Isa, stored: Stored, queries: &[Query], scratch
     // SAFETY: there is room for the scores of all queries; the rest is passed on from the caller.
     unsafe { scores(isa, stored, queries, scratch.as_mut_ptr(), stride) };
     let scale = 1.0 / (stored.head_dim as f32).sqrt();
-    for (query, scores) in queries.iter().zip(scratch.chunks_exact_mut(stride)) {
-        softmax_row(isa, &mut scores[..query.n_keys], 0..query.n_keys, scale);
+    let mut totals = [1.0; ROWS];
+    for ((query, scores), total) in queries.iter().zip(scratch.chunks_exact_mut(stride)).zip(&mut totals) {
+        // Whole vectors: what is not seen counts nothing.
+        let n = query.n_keys.next_multiple_of(LANES);
+        scores[query.n_keys..n].fill(f32::NEG_INFINITY);
+        *total = exponentials(isa, &mut scores[..n], scale);
     }
-    // SAFETY: the probabilities have been written; the rest is passed on from the caller.
-    unsafe { mix(isa, stored, queries, scratch.as_ptr(), stride) };
+    // SAFETY: the exponentials have been written; the rest is passed on from the caller.
+    unsafe { mix(isa, stored, queries, scratch.as_ptr(), stride, &totals) };
+}
+
+for_each_isa! {
+    /// Turns scores into exponentials of what they are below the largest, times `scale`; returns their sum. The number of
+    /// scores is a multiple of 16.
+    fn exponentials(scores: &mut [f32], scale: f32) -> f32 {
+        let most = max(scores) * scale;
+        let mut sums = [0.0f32; LANES];
+        for scores in scores.as_chunks_mut::<LANES>().0 {
+            for l in 0..LANES {
+                scores[l] = exp(scores[l] * scale - most);
+                sums[l] += scores[l];
+            }
+        }
+        for width in [8, 4, 2, 1] {
+            for l in 0..width {
+                sums[l] += sums[l + width];
+            }
+        }
+        sums[0]
+    }
 }
 
 for_each_vector! {
@@ -75,11 +100,11 @@ for_each_vector! {
 }
 
 for_each_vector! {
-    /// Values mixed by the probabilities of each query; those of query r begin at `p[r * stride]`.
+    /// Values mixed by the exponentials of each query, over their sum; those of query r begin at `p[r * stride]`.
     ///
     /// # Safety
     /// As for [`attend`]; `p` is readable for all.
-    unsafe fn mix(stored: Stored, queries: &[Query], p: *const f32, stride: usize) => mix_by_type;
+    unsafe fn mix(stored: Stored, queries: &[Query], p: *const f32, stride: usize, totals: &[f32; ROWS]) => mix_by_type;
 }
 
 /// How a cache stores numbers.
@@ -199,13 +224,19 @@ unsafe fn scores_as<V: Vector, N: Numbers, const R: usize>(
 /// # Safety
 /// As for [`mix`]; the CPU has the instruction set.
 #[inline(always)]
-unsafe fn mix_by_type<V: Vector>(stored: Stored, queries: &[Query], p: *const f32, stride: usize) {
+unsafe fn mix_by_type<V: Vector>(
+    stored: Stored,
+    queries: &[Query],
+    p: *const f32,
+    stride: usize,
+    totals: &[f32; ROWS],
+) {
     // SAFETY: passed on from the caller.
     unsafe {
         match stored.kind {
-            CacheType::F32 => mix_by_columns::<V, F32>(stored, queries, p, stride),
-            CacheType::F16 => mix_by_columns::<V, F16>(stored, queries, p, stride),
-            CacheType::Q8 => mix_by_columns::<V, Q8>(stored, queries, p, stride),
+            CacheType::F32 => mix_by_columns::<V, F32>(stored, queries, p, stride, totals),
+            CacheType::F16 => mix_by_columns::<V, F16>(stored, queries, p, stride, totals),
+            CacheType::Q8 => mix_by_columns::<V, Q8>(stored, queries, p, stride, totals),
         }
     }
 }
@@ -213,15 +244,21 @@ unsafe fn mix_by_type<V: Vector>(stored: Stored, queries: &[Query], p: *const f3
 /// # Safety
 /// As for [`mix`]; the CPU has the instruction set.
 #[inline(always)]
-unsafe fn mix_by_columns<V: Vector, N: Numbers>(stored: Stored, queries: &[Query], p: *const f32, stride: usize) {
+unsafe fn mix_by_columns<V: Vector, N: Numbers>(
+    stored: Stored,
+    queries: &[Query],
+    p: *const f32,
+    stride: usize,
+    totals: &[f32; ROWS],
+) {
     for first in (0..stored.value_stride).step_by(VECTORS * LANES) {
         // SAFETY: passed on from the caller.
         unsafe {
             match ((stored.value_stride - first) / LANES).min(VECTORS) {
-                1 => mix_by_rows::<V, N, 1>(stored, queries, p, stride, first),
-                2 => mix_by_rows::<V, N, 2>(stored, queries, p, stride, first),
-                3 => mix_by_rows::<V, N, 3>(stored, queries, p, stride, first),
-                _ => mix_by_rows::<V, N, VECTORS>(stored, queries, p, stride, first),
+                1 => mix_by_rows::<V, N, 1>(stored, queries, p, stride, totals, first),
+                2 => mix_by_rows::<V, N, 2>(stored, queries, p, stride, totals, first),
+                3 => mix_by_rows::<V, N, 3>(stored, queries, p, stride, totals, first),
+                _ => mix_by_rows::<V, N, VECTORS>(stored, queries, p, stride, totals, first),
             }
         }
     }
@@ -235,15 +272,16 @@ unsafe fn mix_by_rows<V: Vector, N: Numbers, const C: usize>(
     queries: &[Query],
     p: *const f32,
     stride: usize,
+    totals: &[f32; ROWS],
     first: usize,
 ) {
     // SAFETY: passed on from the caller.
     unsafe {
         match queries.len() {
-            1 => mix_as::<V, N, C, 1>(stored, queries, p, stride, first),
-            2 => mix_as::<V, N, C, 2>(stored, queries, p, stride, first),
-            3 => mix_as::<V, N, C, 3>(stored, queries, p, stride, first),
-            ROWS => mix_as::<V, N, C, ROWS>(stored, queries, p, stride, first),
+            1 => mix_as::<V, N, C, 1>(stored, queries, p, stride, totals, first),
+            2 => mix_as::<V, N, C, 2>(stored, queries, p, stride, totals, first),
+            3 => mix_as::<V, N, C, 3>(stored, queries, p, stride, totals, first),
+            ROWS => mix_as::<V, N, C, ROWS>(stored, queries, p, stride, totals, first),
             n => unreachable!("{n} queries at once"),
         }
     }
@@ -257,6 +295,7 @@ unsafe fn mix_as<V: Vector, N: Numbers, const C: usize, const R: usize>(
     queries: &[Query],
     p: *const f32,
     stride: usize,
+    totals: &[f32; ROWS],
     first: usize,
 ) {
     // SAFETY: the cache holds the positions that are seen, each with C vectors; there are as many probabilities.
@@ -278,7 +317,10 @@ unsafe fn mix_as<V: Vector, N: Numbers, const C: usize, const R: usize>(
         }
         let n_columns = (stored.head_dim - first).min(C * LANES);
         for r in 0..R {
-            let out = queries[r].out.add(first);
+            let (out, share) = (queries[r].out.add(first), V::splat(1.0 / totals[r]));
+            for c in 0..C {
+                sums[r][c] = sums[r][c].mul(share);
+            }
             if n_columns == C * LANES {
                 for c in 0..C {
                     sums[r][c].store(out.add(c * LANES));
@@ -310,7 +352,7 @@ unsafe fn value<V: Vector, N: Numbers, const C: usize>(stored: Stored, j: usize,
     }
 }
 
-/// `sums` and the value `v` of position `j`, times its probability.
+/// `sums` and the value `v` of position `j`, times its exponential.
 ///
 /// # Safety
 /// As for [`value`].

@@ -2,7 +2,7 @@
 //!
 //! Between two barriers a thread writes what no other thread touches, and reads what was written before the last one:
 //!
-//! | step | one token: divided by | many tokens: divided by | writes |
+//! | step | one token: divided by | a few tokens: divided by | writes |
 //! |---|---|---|---|
 //! | embedding | not: thread 0 | tokens | `residual` |
 //! | norm, codes | not: each thread for itself | tokens, then a barrier | `own_lines`, `rows`; `lines`, `normed` |
@@ -14,6 +14,10 @@
 //! | gate, up, activation | rows of weights | rows of weights | `gate`, `up` |
 //! | down, residual | rows of weights | rows of weights | `product`, `residual` |
 //! | logits | rows of weights | rows of weights | `logits` |
+//!
+//! Of many tokens of one sequence each thread takes some through all steps, in rows of its own in all buffers, so that a
+//! layer has one barrier: before attention, when all keys and values are in the cache. Every thread then unpacks all
+//! weights, which costs as much as one token more.
 
 use super::super::cpu::{Cpu, Isa, for_each_isa};
 use super::super::gelu::gelu;
@@ -28,6 +32,9 @@ use super::cache::Slot;
 use super::network::{Block, Needs, Norm, Projection, Transformer};
 use super::state::{State, Views};
 use std::ops::Range;
+
+/// From so many tokens for each thread on, tokens are divided and not rows of weights.
+const LEAST_TOKENS: usize = 8;
 
 /// Tiles of gate and of up that are computed before their activation: products still in the cache.
 const STRIP: usize = 8;
@@ -53,7 +60,12 @@ impl Transformer {
         assert!(n_judged <= n && n_judged * v <= state.logits().len(), "{n_judged} of {n} rows judged");
         let (views, isa) = (state.views(), cpu.isa);
         cpu.pool.together(|member| {
-            let thread = Thread { model: self, views, isa, member, ids, first_position, n_each };
+            let divides_tokens = n_sequences == 1 && n_judged <= 1 && n >= LEAST_TOKENS * member.n_threads;
+            let own = if divides_tokens { Own::some(n, member.thread, member.n_threads) } else { Own::all(n) };
+            let whole = views;
+            let views = if divides_tokens { views.rows(own.first_row..own.first_row + own.n) } else { views };
+            let thread =
+                Thread { model: self, whole, views, isa, member, ids, first_position, n_each, own, divides_tokens };
             // SAFETY: the views are exclusive borrows for as long as the threads work; these follow the table above.
             unsafe { thread.go(n_judged) };
         });
@@ -61,15 +73,51 @@ impl Transformer {
     }
 }
 
+/// The tokens that a thread computes.
+struct Own {
+    /// How many.
+    n: usize,
+    /// The row of the buffers that the first has.
+    first_row: usize,
+    /// Which tokens: two stretches, one after the other.
+    tokens: [Range<usize>; 2],
+}
+
+impl Own {
+    /// All of them, which the threads work on together.
+    fn all(n: usize) -> Own {
+        Own { n, first_row: 0, tokens: [0..n, n..n] }
+    }
+
+    /// A thread's part: one stretch from the front and one from the back, as later tokens see more keys.
+    fn some(n: usize, thread: usize, n_threads: usize) -> Own {
+        let stretch = |i: usize| i * n / (2 * n_threads)..(i + 1) * n / (2 * n_threads);
+        let both = |thread: usize| [stretch(thread), stretch(2 * n_threads - 1 - thread)];
+        let len = |thread: usize| both(thread).iter().map(Range::len).sum::<usize>();
+        Own { n: len(thread), first_row: (0..thread).map(len).sum(), tokens: both(thread) }
+    }
+
+    fn token(&self, row: usize) -> usize {
+        let n_first = self.tokens[0].len();
+        if row < n_first { self.tokens[0].start + row } else { self.tokens[1].start + row - n_first }
+    }
+}
+
 /// A thread in a pass.
 struct Thread<'a> {
     model: &'a Transformer,
+    /// All rows of the buffers.
+    whole: Views<'a>,
+    /// The rows of this thread's tokens, first to last.
     views: Views<'a>,
     isa: Isa,
     member: Member<'a>,
     ids: &'a [u32],
     first_position: usize,
     n_each: usize,
+    own: Own,
+    /// Whether this thread has its tokens to itself.
+    divides_tokens: bool,
 }
 
 /// Activations ready to be multiplied.
@@ -108,35 +156,35 @@ impl<'a> Thread<'a> {
     /// residual = rows of the embedding
     unsafe fn embed(&self) {
         let c = self.model.shape.n_embd;
-        for row in self.member.part(self.ids.len()) {
+        for row in self.part(self.own.n) {
             // SAFETY: each row, and this scratch, is one thread's.
             let (x, scratch) = unsafe { (self.views.residual.range(row * c..(row + 1) * c), self.own_row(c)) };
-            self.model.embed(self.ids[row] as usize, self.position(row), scratch, x);
+            self.model.embed(self.ids[self.own.token(row)] as usize, self.position(row), scratch, x);
         }
-        self.member.barrier();
+        self.wait();
     }
 
     /// residual += attention(norm(residual)) · Wo^T
     unsafe fn attention(&self, layer: usize, block: &Block) {
-        let (heads, n, v) = (self.model.shape.heads, self.ids.len(), &self.views);
+        let (heads, n, v) = (self.model.shape.heads, self.own.n, &self.views);
         let n_heads = heads.n_head + 2 * heads.n_kv_head;
         // SAFETY: the steps are in the order of the table.
         unsafe {
-            let ready = self.normed(&block.attn_norm, block.qkv.needs(), 0..n);
+            let ready = self.normed(&block.attn_norm, block.qkv.needs(), v.residual, 0..n);
             if n == 1 && heads.head_dim.is_multiple_of(TILE_ROWS) {
                 let (own, tiles) = (self.member.part(n_heads), heads.head_dim / TILE_ROWS);
                 self.multiply(&block.qkv, own.start * tiles..own.end * tiles, ready, v.qkv);
                 own.for_each(|head| self.place_head(layer, block, 0, head));
             } else {
                 self.multiply(&block.qkv, self.tiles(&block.qkv), ready, v.qkv);
-                self.member.barrier();
-                for row in self.member.part(n) {
+                self.wait();
+                for row in self.part(n) {
                     (0..n_heads).for_each(|head| self.place_head(layer, block, row, head));
                 }
             }
             self.member.barrier();
             self.attend(layer);
-            self.member.barrier();
+            self.wait();
             let ready = self.ready(v.attention, block.o.needs(), self.model.shape.q_width());
             self.add_product(&block.o, ready);
         }
@@ -144,10 +192,10 @@ impl<'a> Thread<'a> {
 
     /// residual += activation(norm(residual) · W^T) · Wdown^T
     unsafe fn feed_forward(&self, block: &Block) {
-        let (f, n, v) = (self.model.shape.n_ffn, self.ids.len(), &self.views);
+        let (f, n, v) = (self.model.shape.n_ffn, self.own.n, &self.views);
         // SAFETY: the steps are in the order of the table.
         unsafe {
-            let ready = self.normed(&block.ffn_norm, block.ffn_needs(), 0..n);
+            let ready = self.normed(&block.ffn_norm, block.ffn_needs(), v.residual, 0..n);
             let own = self.tiles(&block.up);
             for first in own.clone().step_by(STRIP) {
                 let tiles = first..(first + STRIP).min(own.end);
@@ -165,7 +213,7 @@ impl<'a> Thread<'a> {
                     }
                 }
             }
-            self.member.barrier();
+            self.wait();
             let hidden = if block.gate.is_some() { v.gate } else { v.up };
             let ready = self.ready(hidden, block.down.needs(), f);
             self.add_product(&block.down, ready);
@@ -174,24 +222,42 @@ impl<'a> Thread<'a> {
 
     /// logits = norm(residual) · Whead^T of the last rows
     unsafe fn judge(&self, n_judged: usize) {
-        let (model, n) = (self.model, self.ids.len());
+        let (model, v, n) = (self.model, &self.whole, self.ids.len());
+        if self.divides_tokens {
+            self.member.barrier();
+        }
+        // The last token is the last of the first thread's.
+        let end = if self.divides_tokens { Own::some(n, 0, self.member.n_threads).n } else { n };
         // SAFETY: the steps are in the order of the table.
         unsafe {
-            let ready = self.normed(&model.final_norm, model.head.needs(), n - n_judged..n);
-            self.multiply(&model.head, self.tiles(&model.head), ready, self.views.logits);
+            let ready = self.normed(&model.final_norm, model.head.needs(), v.residual, end - n_judged..end);
+            let tiles = if n_judged == 1 { self.member.part(model.head.n_tiles()) } else { self.tiles(&model.head) };
+            self.multiply(&model.head, tiles, ready, v.logits);
         }
     }
 
     fn position(&self, row: usize) -> usize {
-        self.first_position + row % self.n_each
+        self.first_position + self.own.token(row) % self.n_each
+    }
+
+    /// This thread's part of `n` things to do with its tokens.
+    fn part(&self, n: usize) -> Range<usize> {
+        if self.divides_tokens { 0..n } else { self.member.part(n) }
+    }
+
+    /// Waits for the other threads, where they have this thread's tokens too.
+    fn wait(&self) {
+        if !self.divides_tokens {
+            self.member.barrier();
+        }
     }
 
     /// A thread's own row of floats.
     unsafe fn own_row(&self, width: usize) -> &'a mut [f32] {
-        let widest = self.views.rows.len() / self.member.n_threads;
+        let widest = self.views.own_rows.len() / self.member.n_threads;
         let first = self.member.thread * widest;
         // SAFETY: no other thread has this row, and no two uses of it overlap.
-        unsafe { self.views.rows.range(first..first + width) }
+        unsafe { self.views.own_rows.range(first..first + width) }
     }
 
     /// A thread's own codes of one row.
@@ -203,15 +269,21 @@ impl<'a> Thread<'a> {
 
     /// The norm of rows of the residual stream. A single row every thread computes for itself; of several each a part,
     /// and then they wait for each other.
-    unsafe fn normed(&self, norm: &Norm, needs: Needs, rows: Range<usize>) -> Ready<'a> {
+    unsafe fn normed(
+        &self,
+        norm: &Norm,
+        needs: Needs,
+        residual: SharedSlice<'a, f32>,
+        rows: Range<usize>,
+    ) -> Ready<'a> {
         let (c, eps, n, v) = (self.model.shape.n_embd, self.model.shape.norm_eps, rows.len(), &self.views);
         let codes = needs.codes.map(|_| if n == 1 { self.own_codes(c) } else { Activations::new(v.lines, n, c) });
-        let own = if n == 1 { 0..1 } else { self.member.part(n) };
+        let own = if n == 1 { 0..1 } else { self.part(n) };
         for token in own {
             let row = rows.start + token;
             // SAFETY: nobody writes to the residual stream now; the results are this thread's.
             unsafe {
-                let x = v.residual.read(row * c..(row + 1) * c);
+                let x = residual.read(row * c..(row + 1) * c);
                 if let (Some(codes), Some(sharing), false, true) =
                     (codes, needs.codes, needs.floats, norm.bias.is_empty())
                 {
@@ -230,12 +302,13 @@ impl<'a> Thread<'a> {
             }
         }
         if n > 1 {
-            self.member.barrier();
+            self.wait();
         }
-        // SAFETY: nobody writes to them before the next barrier but one.
-        let floats = match (needs.floats, n) {
+        let floats: &[f32] = match (needs.floats, n) {
             (false, _) => &[],
-            (true, 1) => unsafe { &*self.own_row(c) },
+            // SAFETY: the row is this thread's, and not written to before it has been multiplied.
+            (true, 1) => unsafe { self.own_row(c) },
+            // SAFETY: nobody writes to them before the next barrier but one.
             (true, _) => unsafe { v.normed.read(0..n * c) },
         };
         Ready { codes, floats, n_tokens: n }
@@ -243,25 +316,28 @@ impl<'a> Thread<'a> {
 
     /// Rows of a buffer, as they are needed.
     unsafe fn ready(&self, x: SharedSlice<'a, f32>, needs: Needs, width: usize) -> Ready<'a> {
-        let n = self.ids.len();
+        let n = self.own.n;
         // SAFETY: nobody writes to them before the next barrier but one.
         let floats = unsafe { x.read(0..n * width) };
         let Some(sharing) = needs.codes else { return Ready { codes: None, floats, n_tokens: n } };
         let codes = if n == 1 { self.own_codes(width) } else { Activations::new(self.views.lines, n, width) };
-        for row in if n == 1 { 0..1 } else { self.member.part(n) } {
+        for row in if n == 1 { 0..1 } else { self.part(n) } {
             // SAFETY: these codes are this thread's.
             unsafe { codes.quantize(self.isa, sharing, row, 0, &floats[row * width..(row + 1) * width]) };
         }
         if n > 1 {
-            self.member.barrier();
+            self.wait();
         }
         Ready { codes: Some(codes), floats, n_tokens: n }
     }
 
-    /// This thread's tiles: of many tokens whole pairs, which the kernel for batches takes at once.
+    /// This thread's tiles: of several tokens whole pairs, which the kernel for batches takes at once.
     fn tiles(&self, projection: &Projection) -> Range<usize> {
         let n_tiles = projection.n_tiles();
-        if self.ids.len() == 1 {
+        if self.divides_tokens {
+            return 0..n_tiles;
+        }
+        if self.own.n == 1 {
             return self.member.part(n_tiles);
         }
         let pairs = self.member.part(n_tiles.div_ceil(2));
@@ -299,7 +375,7 @@ impl<'a> Thread<'a> {
                 add(self.isa, self.views.residual.range(place.clone()), self.views.product.range(place));
             }
         }
-        self.member.barrier();
+        self.wait();
     }
 
     /// Normalises and turns a head of q or k, and stores one of k or v in the cache. Heads of q come first, then those
@@ -329,7 +405,11 @@ impl<'a> Thread<'a> {
         let group = heads.n_head / heads.n_kv_head;
         // SAFETY: the queries are this thread's.
         unsafe {
-            if self.ids.len() == 1 {
+            if self.divides_tokens {
+                (0..heads.n_kv_head).for_each(|head| self.attend_queries(layer, 0, head, 0..self.own.n * group));
+                return;
+            }
+            if self.own.n == 1 {
                 let own = self.member.part(heads.n_head);
                 for kv_head in own.start / group..own.end.div_ceil(group) {
                     let of_head = (kv_head * group).max(own.start)..((kv_head + 1) * group).min(own.end);

@@ -6,6 +6,7 @@ use super::super::shared::SharedSlice;
 use super::Transformer;
 use super::attend::scratch_len;
 use super::cache::{CacheType, CacheView, KvCache, PANEL, Room};
+use std::ops::Range;
 
 /// The cache and the buffers of a transformer.
 pub struct State {
@@ -38,6 +39,7 @@ struct Buffers {
 /// Views of all buffers for the threads of a pass.
 #[derive(Clone, Copy)]
 pub(super) struct Views<'a> {
+    n_rows: usize,
     pub(super) cache: CacheView<'a>,
     /// (N, C)
     pub(super) residual: SharedSlice<'a, f32>,
@@ -56,7 +58,7 @@ pub(super) struct Views<'a> {
     /// Activations of all rows as codes.
     pub(super) lines: SharedSlice<'a, Line>,
     /// A row (of the widest) for each thread.
-    pub(super) rows: SharedSlice<'a, f32>,
+    pub(super) own_rows: SharedSlice<'a, f32>,
     /// A row's codes for each thread.
     pub(super) own_lines: SharedSlice<'a, Line>,
     /// Attention's scratch for each thread.
@@ -134,10 +136,34 @@ impl State {
             gate: SharedSlice::new(&mut b.gate),
             up: SharedSlice::new(&mut b.up),
             lines: SharedSlice::new(&mut b.lines),
-            rows: SharedSlice::new(&mut b.rows),
+            own_rows: SharedSlice::new(&mut b.rows),
+            n_rows: self.n_rows,
             own_lines: SharedSlice::new(&mut b.own_lines),
             scores: SharedSlice::new(&mut b.scores),
             logits: SharedSlice::new(&mut b.logits),
+        }
+    }
+}
+
+impl<'a> Views<'a> {
+    /// The same with some of the rows.
+    pub(super) fn rows(&self, rows: Range<usize>) -> Views<'a> {
+        let part = |all: SharedSlice<'a, f32>| {
+            let width = all.len() / self.n_rows;
+            all.part(rows.start * width..rows.end * width)
+        };
+        let lines = self.lines.len() / self.n_rows;
+        Views {
+            n_rows: rows.len(),
+            residual: part(self.residual),
+            normed: part(self.normed),
+            qkv: part(self.qkv),
+            attention: part(self.attention),
+            product: part(self.product),
+            gate: part(self.gate),
+            up: part(self.up),
+            lines: self.lines.part(rows.start * lines..rows.end * lines),
+            ..*self
         }
     }
 }
