@@ -15,7 +15,7 @@ use std::io::Cursor;
 const MOST_NATS: f64 = 1e-3;
 
 /// Positions that are judged.
-const N_POSITIONS: usize = 24;
+const N_POSITIONS: usize = 12;
 
 const TYPES: [Mix; 5] = [Mix::F16, Mix::Q8_0, Mix::Q4_0, Mix::Q4_K_M, Mix::Q6_K];
 
@@ -36,7 +36,7 @@ fn file(family: Family, mix: Mix) -> Vec<u8> {
         let scale = match tensor.part {
             Part::Embed => 4.0,
             Part::Head => 0.5,
-            _ => 2.0,
+            _ => 1.5,
         };
         for w in &mut weights[tensor.range.clone()] {
             *w = if *w == 1.0 { 1.0 + 0.2 * random.normal() as f32 } else { *w * scale };
@@ -47,7 +47,7 @@ fn file(family: Family, mix: Mix) -> Vec<u8> {
     for token in 0..v {
         for i in 0..c {
             weights[layout.head.start + (token * 7 + 3) % v * c + i] +=
-                0.6 * weights[layout.embed.start + token * c + i];
+                0.8 * weights[layout.embed.start + token * c + i];
         }
     }
     let contents = Contents {

@@ -1,4 +1,5 @@
-//! Files of each family with random weights: they load, and answer the same however they are fed.
+//! Every family on small random files: against itself in other chunks, against other implementations of the same network, and
+//! with headers that lie.
 
 use super::*;
 use crate::formats::blocks::{self, TensorType};
@@ -387,4 +388,44 @@ fn an_unknown_architecture_is_told_all_that_are_known() {
     for name in ["mamba", "qwen3", "llama", "gpt2", "gemma3", "phi3", "glm4", "lfm2"] {
         assert!(message.contains(name), "{message}");
     }
+}
+
+#[test]
+fn no_number_in_a_header_makes_it_panic() {
+    let integers =
+        [0, 1, 2, 3, 5, 7, 8, 12, 16, 31, 48, 62, 63, 65, 127, 192, 1 << 16, 1 << 24, i32::MAX as u32, u32::MAX];
+    let floats = [0.0, -1.0, 1e-30, 1e30, f32::MAX, f32::INFINITY, f32::NAN].map(f32::to_bits);
+    let (mut n_refused, mut n_run) = (0, 0);
+    for (name, file) in files() {
+        let bytes = file.exact();
+        let gguf = Gguf::parse(&bytes).unwrap();
+        let numbers =
+            gguf.metadata().iter().filter(|(key, _)| key.starts_with(name) && !key.ends_with("context_length"));
+        // An array begins with the type of its elements and their number.
+        let places = numbers.flat_map(|(key, value)| {
+            let value_at =
+                bytes.windows(key.len()).position(|window| window == key.as_bytes()).unwrap() + key.len() + 4;
+            match value {
+                crate::formats::gguf::Value::Array(array) => {
+                    (0..array.len()).map(|i| value_at + 12 + 4 * i).collect::<Vec<_>>()
+                }
+                _ => vec![value_at],
+            }
+        });
+        for at in places {
+            for value in integers.iter().chain(&floats) {
+                let mut changed = bytes.clone();
+                changed[at..at + 4].copy_from_slice(&value.to_le_bytes());
+                match CandleModel::read(&changed, 8) {
+                    Err(_) => n_refused += 1,
+                    Ok(mut model) => {
+                        n_run += 1;
+                        _ = model.try_feed(&[1, 2, 3]);
+                        _ = model.try_feed(&[4]);
+                    }
+                }
+            }
+        }
+    }
+    assert!(n_refused > 500 && n_run > 100, "{n_refused} refused, {n_run} run");
 }

@@ -1,3 +1,5 @@
+//! Templates in the styles of the known families, what they are promised of Python, and templates that mean harm.
+
 use super::*;
 use crate::tokenizer::{CHATML_TEMPLATE, IM_END, IM_START, tests::small};
 
