@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use fixture::{siskin, text};
+use fixture::{siskin, succeed, text};
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -71,14 +71,6 @@ fn conversations() -> String {
         }
     }
     lines
-}
-
-#[track_caller]
-fn succeed(mut command: Command) -> String {
-    let output = command.output().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{:?}: {words}", output.status);
-    words
 }
 
 #[test]

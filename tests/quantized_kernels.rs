@@ -1,26 +1,10 @@
 //! The kernels' reading of quantized blocks against that of the file formats, and what quantized products lose.
 
 use siskin::formats::blocks::{TensorType, dequantize, quantize};
+use siskin::inference::weight_type;
 use siskin::kernels::Cpu;
-use siskin::kernels::quantized::{PackedMatrix, WeightType};
+use siskin::kernels::quantized::PackedMatrix;
 use siskin::kernels::random::Random;
-
-/// The kernels' name of a type of the formats.
-fn weight_type(kind: TensorType) -> WeightType {
-    match kind {
-        TensorType::F32 => WeightType::F32,
-        TensorType::F16 => WeightType::F16,
-        TensorType::BF16 => WeightType::BF16,
-        TensorType::Q8_0 => WeightType::Q8_0,
-        TensorType::Q4_0 => WeightType::Q4_0,
-        TensorType::Q4_1 => WeightType::Q4_1,
-        TensorType::Q5_0 => WeightType::Q5_0,
-        TensorType::Q5_1 => WeightType::Q5_1,
-        TensorType::Q4_K => WeightType::Q4_K,
-        TensorType::Q5_K => WeightType::Q5_K,
-        TensorType::Q6_K => WeightType::Q6_K,
-    }
-}
 
 #[test]
 fn a_packed_row_has_the_values_of_the_file() {

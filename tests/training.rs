@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use fixture::{siskin, text};
+use fixture::{siskin, succeed, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -95,14 +95,6 @@ impl Desk {
         assert!(found.0 == wanted.0, "the weights of {run} and {other} differ");
         assert!(found.1 == wanted.1, "the moments of {run} and {other} differ");
     }
-}
-
-#[track_caller]
-fn succeed(mut command: Command) -> String {
-    let output = command.output().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{:?}: {words}", output.status);
-    words
 }
 
 fn wait_for(path: &Path, child: &mut Child) {

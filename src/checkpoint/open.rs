@@ -153,8 +153,9 @@ pub fn open_dir(dir: &ModelDir, options: OpenOptions) -> Result<Opened> {
 pub fn open_gguf(path: &Path, options: OpenOptions) -> Result<Opened> {
     let opening = || format!("opening {}", path.display());
     let file = Mapped::open(path)?;
-    let text = text_of(&file).with_context(opening)?;
-    let Running { model, backend, n_threads, facts } = run_mapped(&file, None, options).with_context(opening)?;
+    let gguf = Gguf::parse(&file).with_context(opening)?;
+    let text = text_of(&gguf).with_context(opening)?;
+    let Running { model, backend, n_threads, facts } = run_parsed(gguf, &file, None, options).with_context(opening)?;
     ensure!(
         text.tokenizer.vocab_size() <= model.vocab_size(),
         "{}: the tokenizer has {} entries, but the embedding only {} rows: the file is damaged",
@@ -179,8 +180,7 @@ pub fn open_gguf(path: &Path, options: OpenOptions) -> Result<Opened> {
 }
 
 /// The tokenizer of a file and what belongs to it, once it is known that the network can be run.
-fn text_of(file: &Mapped) -> Result<FromGguf> {
-    let gguf = Gguf::parse(file)?;
+fn text_of(gguf: &Gguf) -> Result<FromGguf> {
     Backend::of(gguf.metadata().want("general.architecture")?)?;
     FromGguf::read(gguf.metadata())
 }
@@ -196,11 +196,12 @@ fn is_newer(quantized: &Path, dir: &ModelDir) -> bool {
 
 /// The network of a file, which must have the shape that is `wanted`.
 fn run_gguf(path: &Path, wanted: Option<&Config>, options: OpenOptions) -> Result<Running> {
-    run_mapped(&Mapped::open(path)?, wanted, options).with_context(|| format!("opening {}", path.display()))
+    let file = Mapped::open(path)?;
+    let run = || run_parsed(Gguf::parse(&file)?, &file, wanted, options);
+    run().with_context(|| format!("opening {}", path.display()))
 }
 
-fn run_mapped(file: &Mapped, wanted: Option<&Config>, options: OpenOptions) -> Result<Running> {
-    let gguf = Gguf::parse(file)?;
+fn run_parsed(gguf: Gguf, file: &Mapped, wanted: Option<&Config>, options: OpenOptions) -> Result<Running> {
     let architecture: &str = gguf.metadata().want("general.architecture")?;
     match Backend::of(architecture)? {
         Backend::Native => {

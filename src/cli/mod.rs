@@ -20,6 +20,7 @@ mod pull;
 mod quantize;
 mod quantize_words;
 mod recipe;
+mod run_args;
 mod samples;
 mod sampling;
 mod shape;

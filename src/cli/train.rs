@@ -2,9 +2,10 @@
 
 use super::finetune::{self, FinetuneArgs};
 use super::recipe::RecipeArgs;
-use super::shape::{ShapeArgs, precision_parser, preset_parser};
+use super::run_args::{RunArgs, encode, facts, read};
+use super::shape::{ShapeArgs, preset_parser};
 use super::train_words::{conclude, introduce};
-use super::{Exit, display, display::ByteProgress, interrupt::ctrl_c_flag, n_threads, samples::sampler};
+use super::{Exit, display, display::ByteProgress, interrupt::ctrl_c_flag, samples::sampler};
 use crate::checkpoint::{self, RUNS};
 use crate::data::{Corpus, CorpusReport, Prepared, cache_dir, prepare, tokenizer_for};
 use crate::kernels::Cpu;
@@ -12,8 +13,7 @@ use crate::model::Preset;
 use crate::tokenizer::{Tokenizer, vocab_size_for};
 use crate::training::baselines;
 use crate::training::plan::Wishes;
-use crate::training::planner::{self, TextFacts};
-use crate::training::precision::PrecisionChoice;
+use crate::training::planner;
 use crate::training::probe::Here;
 use crate::training::run::{Repeat, Run, Start};
 use crate::training::settings::Length;
@@ -65,54 +65,33 @@ pub(super) struct TrainArgs {
     preset: Option<Preset>,
     #[command(flatten)]
     shape: ShapeArgs,
-    /// Sequences in a batch
-    #[arg(long, value_name = "B")]
-    batch: Option<usize>,
-    /// Batches whose gradients are added up for one step
-    #[arg(long, value_name = "N")]
-    accumulate: Option<usize>,
-    /// What matrix products multiply; `auto` takes the fastest that this CPU has
-    #[arg(long, value_parser = precision_parser(), default_value = "auto")]
-    precision: PrecisionChoice,
-    /// Train for so many steps; the seed then decides the result (else also the clock does: see --repeat)
-    #[arg(long, value_name = "N", conflicts_with = "minutes")]
-    steps: Option<u64>,
-    /// End after so many minutes, reading the text and the last evaluation included
-    #[arg(long, value_name = "M")]
-    minutes: Option<f64>,
-    /// Stop after so many evaluations (of 25) without a better one; never by default where --minutes is given, else 5
-    #[arg(long, value_name = "N")]
-    patience: Option<u64>,
-    /// Seconds between checkpoints: the most that a crash can cost
-    #[arg(long, value_name = "S")]
-    save_every: Option<f64>,
-    /// Decides the first weights and the order of the text
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Directory of the model; runs/ and the name of the text if not given
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Threads to compute with; all the machine has if not given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Show warnings only
-    #[arg(short, long)]
-    quiet: bool,
     #[command(flatten)]
-    recipe: RecipeArgs,
+    run: RunArgs,
+}
+
+impl TrainArgs {
+    /// What is asked for; a part of the minutes is kept for the conversations where there are some.
+    fn wishes(&self, cpu: &Cpu) -> Result<Wishes> {
+        let mut wishes = self.run.wishes(cpu, self.shape.wishes())?;
+        wishes.preset = self.preset;
+        if let (false, Some(Length::Minutes(minutes))) = (self.then_chat.is_empty(), &mut wishes.length) {
+            *minutes *= 1.0 - CHAT_SHARE;
+        }
+        Ok(wishes)
+    }
 }
 
 /// Runs the command.
 pub(super) fn run(args: TrainArgs) -> Result<Exit> {
     let began = Instant::now();
-    let show = if args.quiet { display::Show::Notices } else { display::Show::Progress };
+    let (n_threads, show) = (args.run.n_threads(), args.run.show());
     let run = match (&args.resume, &args.repeat) {
         (Some(name), _) => resume(name)?,
-        (None, Some(name)) => repeat(name, &args, show)?,
-        (None, None) => begin(&args, began, show)?,
+        (None, Some(name)) => repeat(name, &args.run)?,
+        (None, None) => begin(&args, began)?,
     };
     let dir = run.dir.path.clone();
-    match go(run, began, n_threads(args.threads), show)? {
+    match go(run, began, n_threads, show)? {
         Exit::Done if !args.then_chat.is_empty() => finetune::run(then_chat(args, &dir)),
         exit => Ok(exit),
     }
@@ -122,19 +101,17 @@ pub(super) fn run(args: TrainArgs) -> Result<Exit> {
 fn then_chat(args: TrainArgs, dir: &Path) -> FinetuneArgs {
     let mut beside = dir.as_os_str().to_owned();
     beside.push("-chat");
-    FinetuneArgs {
-        model: dir.display().to_string(),
-        data: args.then_chat,
-        out: args.out.map(|_| beside.into()),
-        minutes: args.minutes.map(|minutes| CHAT_SHARE * minutes),
-        seed: args.seed,
-        precision: args.precision,
-        patience: args.patience,
-        save_every: args.save_every,
-        threads: args.threads,
-        quiet: args.quiet,
-        ..FinetuneArgs::default()
-    }
+    let run = RunArgs {
+        out: args.run.out.as_ref().map(|_| beside.into()),
+        minutes: args.run.minutes.map(|minutes| CHAT_SHARE * minutes),
+        // The rest was asked for the text, and conversations need something else.
+        batch: None,
+        accumulate: None,
+        steps: None,
+        recipe: RecipeArgs::default(),
+        ..args.run
+    };
+    FinetuneArgs { model: dir.display().to_string(), data: args.then_chat, run }
 }
 
 /// Trains a run that is ready, with all the words that go with it.
@@ -154,17 +131,14 @@ fn resume(name: &str) -> Result<Run> {
     Run::resume(&path, &cache_dir()?, prepare_again)
 }
 
-fn repeat(name: &str, args: &TrainArgs, show: display::Show) -> Result<Run> {
+fn repeat(name: &str, args: &RunArgs) -> Result<Run> {
     let path = checkpoint::resolve(Some(name), Path::new(RUNS))?;
     let repeat = Repeat::of(&path, &cache_dir()?, prepare_again)?;
-    for difference in repeat.differences(&Cpu::new(n_threads(args.threads))) {
+    for difference in repeat.differences(&Cpu::new(args.n_threads())) {
         display::notice(&format!("the bytes may differ from those of {}: {difference}", path.display()));
     }
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => checkpoint::new_run_dir(Path::new(RUNS), repeat.name())?,
-    };
-    display::say(show, &format!("repeating     {}\ndirectory     {}\n", path.display(), out.display()));
+    let out = args.directory(repeat.name())?;
+    display::say(args.show(), &format!("repeating     {}\ndirectory     {}\n", path.display(), out.display()));
     repeat.begin(&out)
 }
 
@@ -179,58 +153,30 @@ pub(super) fn prepare_again(report: &CorpusReport, tokenizer: &Tokenizer) -> Res
     prepare(&corpus, tokenizer, &cache_dir()?, &mut |_| {})
 }
 
-fn begin(args: &TrainArgs, began: Instant, show: display::Show) -> Result<Run> {
-    let cache = cache_dir()?;
-    let corpus = {
-        let bar = ByteProgress::new(show, "reading", None);
-        Corpus::scan(&args.paths, &mut |n| bar.add(n))?
-    };
+fn begin(args: &TrainArgs, began: Instant) -> Result<Run> {
+    let show = args.run.show();
+    let corpus = read(&args.paths, show)?;
     let report = corpus.report();
-    display::say(show, &report.to_string());
     let mut notices = Vec::new();
     let tokenizer = match &args.tokenizer {
         Some(path) => Tokenizer::load(path)?,
         None => {
             let vocab_size = args.shape.vocab.unwrap_or_else(|| vocab_size_for(report.n_train_bytes));
             let bar = ByteProgress::new(show, "tokenizer", Some(report.n_train_bytes));
-            tokenizer_for(&corpus, vocab_size, &cache, &mut notices, &mut |n| bar.add(n))?
+            tokenizer_for(&corpus, vocab_size, &cache_dir()?, &mut notices, &mut |n| bar.add(n))?
         }
     };
     notices.iter().for_each(|notice| display::notice(notice));
-    let text = {
-        let bar = ByteProgress::new(show, "encoding", Some(report.n_bytes));
-        prepare(&corpus, &tokenizer, &cache, &mut |n| bar.add(n))?
-    };
-    let cpu = Cpu::new(n_threads(args.threads));
-    let share = if args.then_chat.is_empty() { 1.0 } else { 1.0 - CHAT_SHARE };
-    let minutes = args.minutes.map(|minutes| share * minutes);
-    let wishes = Wishes {
-        preset: args.preset,
-        batch: args.batch,
-        n_accumulate: args.accumulate,
-        lr: args.recipe.lr,
-        recipe: args.recipe.wishes(),
-        precision: args.precision.resolve(&cpu)?,
-        length: args.steps.map(Length::Steps).or(minutes.map(Length::Minutes)),
-        seed: args.seed,
-        patience: args.patience,
-        save_every_s: args.save_every,
-        ..args.shape.wishes()
-    };
+    let text = encode(&corpus, &tokenizer, show)?;
+    let cpu = Cpu::new(args.run.n_threads());
+    let wishes = args.wishes(&cpu)?;
     let baselines = baselines::of_text(&text, &tokenizer);
-    let facts = TextFacts {
-        vocab_size: tokenizer.vocab_size(),
-        n_train_bytes: report.n_train_bytes,
-        n_train_tokens: text.train.len(),
-    };
+    let facts = facts(report, &tokenizer, &text);
     let token_bytes = text_bytes(&tokenizer, tokenizer.vocab_size());
     let here = Text { train: &text.train, valid: &text.valid, token_bytes: &token_bytes, turns: None };
     let spent_s = began.elapsed().as_secs_f64();
     let (plan, choice) = planner::choose(&wishes, facts, spent_s, &mut Here { cpu: &cpu, text: here })?;
-    let path = match &args.out {
-        Some(path) => path.clone(),
-        None => checkpoint::new_run_dir(Path::new(RUNS), &corpus.name())?,
-    };
+    let path = args.run.directory(&corpus.name())?;
     display::say(show, &introduce(&plan, &choice, &baselines, &path));
     Run::begin(&path, Start { plan, choice, baselines, base: None }, report, tokenizer, text)
 }

@@ -90,13 +90,16 @@ pub fn pack(source: &dyn TokenSource, block_size: usize, random: Option<Random>)
     windows
 }
 
+/// Where a window goes: ids, targets and starts (T each).
+pub type Out<'a> = (&'a mut [u32], &'a mut [u32], &'a mut [u32]);
+
 /// Copies a window: ids, targets ([`IGNORED`] where nothing is learned), and for each place the one at which its
 /// conversation begins (T each).
 pub fn copy_window(
     source: &dyn TokenSource,
     turns: &Turns,
     conversations: &[Range<usize>],
-    (ids, targets, starts): (&mut [u32], &mut [u32], &mut [u32]),
+    (ids, targets, starts): Out,
 ) {
     let mut at = 0;
     let mut text = vec![0; ids.len() + 1];

@@ -10,7 +10,7 @@ mod weights;
 
 pub use crate::kernels::transformer::CacheType;
 pub use engine::{Engine, Settings};
-pub use weights::{FlatWeights, StoredTensor, WeightSource};
+pub use weights::{FlatWeights, StoredTensor, WeightSource, weight_type};
 
 use crate::model::Family;
 use anyhow::{Result, bail};

@@ -152,7 +152,8 @@ fn check_bytes(spec: &TensorSpec, stored: &StoredTensor, row_len: usize) -> Resu
     Ok(row_bytes)
 }
 
-fn weight_type(kind: TensorType) -> WeightType {
+/// The kernels' name of a type of the file formats, which know nothing of each other.
+pub fn weight_type(kind: TensorType) -> WeightType {
     match kind {
         TensorType::F32 => WeightType::F32,
         TensorType::F16 => WeightType::F16,

@@ -83,6 +83,12 @@ pub(super) fn sum<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f
     for l in 0..n % 16 {
         lanes[l] += f(parts.map(|(_, rest)| rest[l]));
     }
+    sum_of_lanes(lanes)
+}
+
+/// The sum of sixteen, always in the same order: halves are added to each other.
+#[inline(always)]
+pub(super) fn sum_of_lanes(mut lanes: [f32; 16]) -> f32 {
     for width in [8, 4, 2, 1] {
         for l in 0..width {
             lanes[l] += lanes[l + width];

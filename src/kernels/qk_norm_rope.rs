@@ -1,5 +1,5 @@
 //! QK-norm and rotary positions in one pass: each query and key head is RMS-normalised over its own width (as in
-//! Qwen3) and turned by its position (RoFormer, arXiv 2104.09864; half rotation). Families without QK-norm only turn.
+//! Qwen3) and turned by its position (RoFormer, arXiv 2104.09864; half rotation).
 //!
 //! A row of `qkv` holds H query heads, KV key heads and KV value heads; values pass by untouched. The backward pass
 //! turns the gradient back (a rotation's transpose is its inverse) and goes through the norm.
@@ -66,46 +66,20 @@ pub struct QkNorm<'a> {
     pub eps: f32,
 }
 
-/// `qk` (N, (H+KV)*D) = norm (if there is one) and rotation of the first columns of `qkv` (N, (H+2KV)*D). Row n is at
-/// position `first_position + n % n_positions`: several sequences of `n_positions` rows each may lie under each other.
-pub fn qk_norm_rope<'n>(
-    cpu: &Cpu,
-    heads: Heads,
-    table: &RopeTable,
-    (first_position, n_positions): (usize, usize),
-    norm: impl Into<Option<QkNorm<'n>>>,
-    qkv: &[f32],
-    qk: &mut [f32],
-) {
-    let norm = norm.into();
-    let n_rows = qkv.len() / heads.qkv_width();
-    assert_eq!(qk.len(), n_rows * heads.qk_width(), "q and k of {n_rows} rows");
-    let (qk, isa) = (SharedSlice::new(qk), cpu.isa);
-    let (width, wide) = (heads.qk_width(), heads.qkv_width());
-    cpu.pool.for_pieces(n_rows, ROWS_PER_TASK, |_, rows| {
-        // SAFETY: tasks have disjoint rows.
-        let qk = unsafe { qk.range(rows.start * width..rows.end * width) };
-        let qkv = &qkv[rows.start * wide..rows.end * wide];
-        qk_norm_rope_rows(isa, heads, table, |row| first_position + (rows.start + row) % n_positions, norm, qkv, qk);
-    });
-}
-
-/// [`qk_norm_rope`] of some rows on the calling thread: `position` says where each is.
+/// `qk` (N, (H+KV)*D) = norm and rotation of the first columns of `qkv` (N, (H+2KV)*D), on the calling thread: `position`
+/// says where each row is.
 pub fn qk_norm_rope_rows(
     isa: Isa,
     heads: Heads,
     table: &RopeTable,
     position: impl Fn(usize) -> usize,
-    norm: Option<QkNorm>,
+    norm: QkNorm,
     qkv: &[f32],
     qk: &mut [f32],
 ) {
     let width = heads.qk_width();
     for (row, (qkv, qk)) in qkv.chunks_exact(heads.qkv_width()).zip(qk.chunks_exact_mut(width)).enumerate() {
-        match norm {
-            Some(norm) => forward_row(isa, heads, table, position(row), norm, &qkv[..width], qk),
-            None => turned_row(isa, heads, table, position(row), &qkv[..width], qk),
-        }
+        forward_row(isa, heads, table, position(row), norm, &qkv[..width], qk);
     }
 }
 
@@ -129,27 +103,6 @@ macro_rules! for_usual_widths {
             $d => $call,
         }
     };
-}
-
-for_each_isa! {
-    fn turned_row(
-        heads: Heads,
-        table: &RopeTable,
-        position: usize,
-        row: &[f32],
-        out: &mut [f32],
-    ) {
-        let (d, half) = (heads.head_dim, heads.head_dim / 2);
-        let (cos, sin) = table.at(position);
-        for (x, y) in row.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
-            let (x1, x2) = (&x[..half], &x[half..d]);
-            let (y1, y2) = y.split_at_mut(half);
-            for i in 0..half {
-                y1[i] = x1[i] * cos[i] - x2[i] * sin[i];
-                y2[i] = x1[i] * sin[i] + x2[i] * cos[i];
-            }
-        }
-    }
 }
 
 for_each_isa! {
@@ -201,7 +154,7 @@ for_each_isa! {
     }
 }
 
-/// The gradients of [`qk_norm_rope`] for sequences that begin at position 0: overwrites the q and k columns of `d_qkv`,
+/// The gradients of [`qk_norm_rope_rows`] for sequences that begin at position 0: overwrites the q and k columns of `d_qkv`,
 /// adds to the norms' gradients, and destroys `d_qk`.
 pub fn qk_norm_rope_backward(
     cpu: &Cpu,
@@ -311,7 +264,7 @@ mod tests {
                 let (qkv, wq, wk) = (noise(n_rows * heads.qkv_width(), 1), noise(head_dim, 2), noise(head_dim, 3));
                 let mut qk = vec![0.0; n_rows * heads.qk_width()];
                 let norm = QkNorm { q: &wq, k: &wk, eps: 1e-6 };
-                qk_norm_rope(&Cpu::with_isa(2, isa), heads, &table, (first, n_rows), norm, &qkv, &mut qk);
+                qk_norm_rope_rows(isa, heads, &table, |row| first + row, norm, &qkv, &mut qk);
                 for row in 0..n_rows {
                     for h in 0..heads.n_head + heads.n_kv_head {
                         let x = &qkv[row * heads.qkv_width() + h * head_dim..][..head_dim];
@@ -340,7 +293,8 @@ mod tests {
         let dy = noise(n_rows * HEADS.qk_width(), 4);
         let forward = |qkv: &[f32], q: &[f32], k: &[f32]| {
             let mut qk = vec![0.0; n_rows * HEADS.qk_width()];
-            qk_norm_rope(&cpu, HEADS, &table, (0, n_positions), QkNorm { q, k, eps: 1e-6 }, qkv, &mut qk);
+            let norm = QkNorm { q, k, eps: 1e-6 };
+            qk_norm_rope_rows(cpu.isa, HEADS, &table, |row| row % n_positions, norm, qkv, &mut qk);
             qk
         };
         let (mut dx, mut dq, mut dk) = (vec![0.0; qkv.len()], vec![0.0; HEADS.head_dim], vec![0.0; HEADS.head_dim]);

@@ -2,24 +2,11 @@
 //!
 //! silu(x) = x * s with s = 1 / (1 + e^-x); its derivative is s * (1 + x * (1 - s)).
 
-use super::cpu::{Cpu, for_each_isa};
+use super::cpu::for_each_isa;
 use super::math::sigmoid;
-use super::norm::ROWS_PER_TASK;
-use super::shared::SharedSlice;
-
-/// h (N, F) = silu of the first half of each row of `gate_up` (N, 2F) times the second half.
-pub fn swiglu(cpu: &Cpu, n_ffn: usize, gate_up: &[f32], h: &mut [f32]) {
-    assert_eq!(gate_up.len(), 2 * h.len(), "gate and up are twice as wide as what they make");
-    let (h, isa) = (SharedSlice::new(h), cpu.isa);
-    cpu.pool.for_pieces(h.len() / n_ffn, ROWS_PER_TASK, |_, rows| {
-        // SAFETY: tasks have disjoint rows.
-        let h = unsafe { h.range(rows.start * n_ffn..rows.end * n_ffn) };
-        swiglu_rows(isa, n_ffn, &gate_up[2 * rows.start * n_ffn..2 * rows.end * n_ffn], h);
-    });
-}
 
 for_each_isa! {
-    /// [`swiglu`] of some rows on the calling thread.
+    /// h (N, F) = silu of the first half of each row of `gate_up` (N, 2F) times the second half, on the calling thread.
     pub fn swiglu_rows(n_ffn: usize, gate_up: &[f32], h: &mut [f32]) {
         for (gate_up, h) in gate_up.chunks_exact(2 * n_ffn).zip(h.chunks_exact_mut(n_ffn)) {
             let (gate, up) = gate_up.split_at(n_ffn);
@@ -31,7 +18,7 @@ for_each_isa! {
 }
 
 for_each_isa! {
-    /// gate = silu(gate) * up, with the bits of [`swiglu`].
+    /// gate = silu(gate) * up, with the bits of [`swiglu_rows`].
     pub(super) fn swiglu_in_place(gate: &mut [f32], up: &[f32]) {
         for (gate, up) in gate.iter_mut().zip(up) {
             *gate = *gate * sigmoid(*gate) * *up;
@@ -70,7 +57,7 @@ mod tests {
             for f in [1, 15, 16, 17, 100] {
                 let gate_up: Vec<f32> = noise(2 * f * 3, 1).iter().map(|x| x * 8.0).collect();
                 let mut h = vec![0.0; 3 * f];
-                swiglu(&Cpu::with_isa(2, isa), f, &gate_up, &mut h);
+                swiglu_rows(isa, f, &gate_up, &mut h);
                 for (row, h) in gate_up.chunks(2 * f).zip(h.chunks(f)) {
                     for (found, wanted) in h.iter().zip(scalar::swiglu(&row[..f], &row[f..])) {
                         assert!((found - wanted).abs() < 1e-5 * (1.0 + wanted.abs()), "{} width {f}", isa.name());
@@ -95,14 +82,14 @@ mod tests {
     #[test]
     fn gradients_agree_with_finite_differences() {
         let (n, f) = (3, 17);
-        let cpu = Cpu::new(2);
+        let isa = Isa::best();
         let (gate_up, dh) = (noise(2 * n * f, 1), noise(n * f, 2));
         let mut gradient = gate_up.clone();
         let mut h = vec![0.0; n * f];
-        swiglu_backward_rows(cpu.isa, f, &mut gradient, &dh, &mut h);
+        swiglu_backward_rows(isa, f, &mut gradient, &dh, &mut h);
         check("gate_up", &gate_up, &gradient, &dh, |x| {
             let mut h = vec![0.0; n * f];
-            swiglu(&cpu, f, x, &mut h);
+            swiglu_rows(isa, f, x, &mut h);
             h
         });
     }

@@ -83,40 +83,13 @@ pub fn evaluate(
     max_rows: usize,
 ) -> Option<Evaluation> {
     let mut windows = Vec::new();
-    let mut each = |nats: &[f32], targets: &[u32]| windows.push(weigh(nats, targets, token_bytes));
-    match turns {
-        None => predict(network, cpu, source, max_windows, max_rows, &mut |_, nats, targets| each(nats, targets)),
-        Some(turns) => predict_answers(network, cpu, (source, turns), max_windows, max_rows, &mut each),
-    }
+    let mut each = |_, nats: &[f32], targets: &[u32]| windows.push(weigh(nats, targets, token_bytes));
+    let all = match turns {
+        None => Windows::of_text(source, network.config().block_size),
+        Some(turns) => Windows::of_conversations(source, turns, network.config().block_size),
+    };
+    predict(network, cpu, &all, max_windows, max_rows, &mut each);
     summarise(&windows)
-}
-
-/// Hands cross-entropies and targets of windows of conversations to `each`, in order.
-fn predict_answers(
-    network: &mut Network,
-    cpu: &Cpu,
-    (source, turns): (&dyn TokenSource, &Turns),
-    max_windows: usize,
-    max_rows: usize,
-    each: &mut dyn FnMut(&[f32], &[u32]),
-) {
-    let t = network.config().block_size;
-    let windows = if source.n_tokens() > 1 { pack(source, t, None) } else { Vec::new() };
-    let n_taken = windows.len().min(max_windows);
-    let taken: Vec<usize> = (0..n_taken).map(|i| i * windows.len() / n_taken).collect();
-    let n_rows = (max_rows / t).max(1) * t;
-    let (mut ids, mut targets, mut starts) = (vec![0u32; n_rows], vec![0u32; n_rows], vec![0u32; n_rows]);
-    for batch in taken.chunks(n_rows / t) {
-        for (i, &window) in batch.iter().enumerate() {
-            let at = i * t..(i + 1) * t;
-            let out = (&mut ids[at.clone()], &mut targets[at.clone()], &mut starts[at]);
-            conversations::copy_window(source, turns, &windows[window], out);
-        }
-        let n = batch.len() * t;
-        let sequences = Sequences { n_positions: t, starts: Some(&starts[..n]) };
-        let nats = network.nats(cpu, Batch { ids: &ids[..n], targets: &targets[..n], sequences });
-        nats.chunks_exact(t).zip(targets.chunks_exact(t)).for_each(|(nats, targets)| each(nats, targets));
-    }
 }
 
 /// Evaluates `network` on all of `source`, whose documents begin at `starts` (the first at 0, each with its end-of-text
@@ -130,7 +103,8 @@ pub fn evaluate_by_document(
     max_rows: usize,
     on_tokens: &mut dyn FnMut(usize),
 ) -> Option<ByDocument> {
-    let all = |each: &mut EachWindow| predict(network, cpu, source, usize::MAX, max_rows, each);
+    let windows = Windows::of_text(source, network.config().block_size);
+    let all = |each: &mut EachWindow| predict(network, cpu, &windows, usize::MAX, max_rows, each);
     by_document(all, token_bytes, starts, on_tokens)
 }
 
@@ -173,33 +147,61 @@ fn by_document(
     Some(ByDocument { whole: summarise(parts)?, over, documents })
 }
 
-/// Takes the place of a window's first id, and the cross-entropies and targets of the window (T).
+/// Takes the place of a window's first id among those of all windows, and the cross-entropies and targets of the window (T).
 type EachWindow<'a> = dyn FnMut(usize, &[f32], &[u32]) + 'a;
 
-/// Hands all windows to `each`, in order.
+/// A text cut into windows of T tokens.
+struct Windows<'a> {
+    n: usize,
+    /// Fills ids, targets and starts (T each) of a window.
+    fill: Box<dyn Fn(usize, conversations::Out) + 'a>,
+}
+
+impl<'a> Windows<'a> {
+    /// Windows that follow each other; nothing is hidden from anything in them.
+    fn of_text(source: &'a dyn TokenSource, t: usize) -> Windows<'a> {
+        let fill = move |window: usize, (ids, targets, starts): conversations::Out| {
+            copy_window(source, window * t, ids, targets);
+            starts.fill(0);
+        };
+        Windows { n: source.n_tokens().saturating_sub(1).div_ceil(t), fill: Box::new(fill) }
+    }
+
+    /// Windows of whole conversations, in which only what the assistant says counts.
+    fn of_conversations(source: &'a dyn TokenSource, turns: &'a Turns, t: usize) -> Windows<'a> {
+        let packed = if source.n_tokens() > 1 { pack(source, t, None) } else { Vec::new() };
+        let n = packed.len();
+        Windows {
+            n,
+            fill: Box::new(move |window, out| conversations::copy_window(source, turns, &packed[window], out)),
+        }
+    }
+}
+
+/// Hands windows to `each`, in order: at most `max_windows`, spread evenly over all.
 fn predict(
     network: &mut Network,
     cpu: &Cpu,
-    source: &dyn TokenSource,
+    windows: &Windows,
     max_windows: usize,
     max_rows: usize,
     each: &mut EachWindow,
 ) {
     let t = network.config().block_size;
-    let n_windows = source.n_tokens().saturating_sub(1).div_ceil(t);
-    let n_taken = n_windows.min(max_windows);
-    let per_batch = (max_rows / t).max(1);
-    let start = |i: usize| i * n_windows / n_taken * t;
-    let (mut ids, mut targets) = (vec![0u32; per_batch * t], vec![0u32; per_batch * t]);
-    for first in (0..n_taken).step_by(per_batch) {
-        let n = per_batch.min(n_taken - first);
-        for (i, (ids, targets)) in ids.chunks_exact_mut(t).zip(targets.chunks_exact_mut(t)).take(n).enumerate() {
-            copy_window(source, start(first + i), ids, targets);
+    let n_taken = windows.n.min(max_windows);
+    let taken: Vec<usize> = (0..n_taken).map(|i| i * windows.n / n_taken).collect();
+    let n_rows = (max_rows / t).max(1) * t;
+    let (mut ids, mut targets, mut starts) = (vec![0u32; n_rows], vec![0u32; n_rows], vec![0u32; n_rows]);
+    for batch in taken.chunks(n_rows / t) {
+        for (i, &window) in batch.iter().enumerate() {
+            let at = i * t..(i + 1) * t;
+            (windows.fill)(window, (&mut ids[at.clone()], &mut targets[at.clone()], &mut starts[at]));
         }
-        let batch = Batch::of(&ids[..n * t], &targets[..n * t], t);
-        let nats = network.nats(cpu, batch);
-        for (i, (nats, targets)) in nats.chunks_exact(t).zip(targets.chunks_exact(t)).enumerate() {
-            each(start(first + i), nats, targets);
+        let n = batch.len() * t;
+        let sequences = Sequences { n_positions: t, starts: Some(&starts[..n]) };
+        let nats = network.nats(cpu, Batch { ids: &ids[..n], targets: &targets[..n], sequences });
+        for (&window, (nats, targets)) in batch.iter().zip(nats.chunks_exact(t).zip(targets.chunks_exact(t))) {
+            each(window * t, nats, targets);
         }
     }
 }

@@ -263,7 +263,7 @@ impl Pass<'_> {
         let (qkv, qk) = (&mut a.qkv[l][..n * heads.qkv_width()], &mut a.qk[l][..n * heads.qk_width()]);
         let attention = &mut a.attention[l][..n * width];
         let (isa, rope, norm, n_positions) =
-            (cpu.isa, self.rope, Some(self.qk_norm(layer)), self.batch.sequences.n_positions);
+            (cpu.isa, self.rope, self.qk_norm(layer), self.batch.sequences.n_positions);
         self.linear_then(normed, &layer.qkv, qkv, Start::Zero, [&mut *qk], |first, qkv, [qk]| {
             let position = |row| (first + row) % n_positions;
             qk_norm_rope_rows(isa, heads, rope, position, norm, qkv, qk);

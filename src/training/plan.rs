@@ -80,6 +80,21 @@ impl Wishes {
         config.validate()?;
         Ok(config)
     }
+
+    /// Changes what was asked for in `settings`, all but their length.
+    fn apply(&self, settings: &mut Settings) {
+        settings.batch = self.batch.unwrap_or(settings.batch);
+        settings.n_accumulate = self.n_accumulate.unwrap_or(settings.n_accumulate);
+        settings.lr = self.lr.unwrap_or(settings.lr);
+        self.recipe.apply(settings);
+        settings.precision = self.precision;
+        // Minutes that a person gave are used up: the rate falls at their end, which is when held-out text gains most.
+        let gave_minutes = matches!(self.length, Some(Length::Minutes(_)));
+        if gave_minutes || self.patience.is_some() {
+            settings.patience = self.patience;
+        }
+        settings.save_every_s = self.save_every_s.unwrap_or(settings.save_every_s);
+    }
 }
 
 /// A model and a way to train it.
@@ -107,17 +122,7 @@ pub fn plan(wishes: &Wishes, vocab_size: usize, n_train_bytes: u64, n_train_toke
     );
     let length = wishes.length.unwrap_or(Length::Minutes(minutes_for(preset)));
     let mut settings = Settings::for_model(&config, length, wishes.seed);
-    settings.batch = wishes.batch.unwrap_or(settings.batch);
-    settings.n_accumulate = wishes.n_accumulate.unwrap_or(settings.n_accumulate);
-    settings.lr = wishes.lr.unwrap_or(settings.lr);
-    wishes.recipe.apply(&mut settings);
-    settings.precision = wishes.precision;
-    // Minutes that a person gave are used up: the rate falls at their end, which is when held-out text gains most.
-    let gave_minutes = matches!(wishes.length, Some(Length::Minutes(_)));
-    if gave_minutes || wishes.patience.is_some() {
-        settings.patience = wishes.patience;
-    }
-    settings.save_every_s = wishes.save_every_s.unwrap_or(settings.save_every_s);
+    wishes.apply(&mut settings);
     settings.validate()?;
     settings.recipe.validate_for(config.block_size)?;
     Ok(Plan { config, settings })
@@ -132,19 +137,12 @@ const FINE_TUNING_RATE: f64 = 0.3;
 /// Plans the fine-tuning of a model of shape `config` on conversations of `n_train_tokens` tokens.
 pub fn fine_tuning(wishes: &Wishes, config: &Config, n_train_tokens: usize) -> Result<Plan> {
     let mut settings = Settings::for_model(config, Length::Steps(1), wishes.seed);
-    settings.batch = wishes.batch.unwrap_or(settings.batch);
-    settings.n_accumulate = wishes.n_accumulate.unwrap_or(settings.n_accumulate);
+    settings.lr *= FINE_TUNING_RATE;
+    settings.recipe.short_contexts = false;
+    wishes.apply(&mut settings);
+    settings.recipe.order = Order::Conversations;
     let n_steps = FINE_TUNING_PASSES * n_train_tokens as f64 / settings.tokens_per_step(config).max(1) as f64;
     settings.length = wishes.length.unwrap_or(Length::Steps((n_steps.ceil() as u64).max(1)));
-    settings.lr = wishes.lr.unwrap_or(FINE_TUNING_RATE * settings.lr);
-    settings.recipe.short_contexts = false;
-    wishes.recipe.apply(&mut settings);
-    settings.recipe.order = Order::Conversations;
-    settings.precision = wishes.precision;
-    if matches!(wishes.length, Some(Length::Minutes(_))) || wishes.patience.is_some() {
-        settings.patience = wishes.patience;
-    }
-    settings.save_every_s = wishes.save_every_s.unwrap_or(settings.save_every_s);
     settings.validate()?;
     Ok(Plan { config: config.clone(), settings })
 }

@@ -22,6 +22,7 @@ mod search;
 mod super_block;
 
 use anyhow::{Context, Result, bail, ensure};
+use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 use std::fmt;
 
@@ -76,6 +77,23 @@ impl TensorType {
         TensorType::Q5_K,
         TensorType::Q6_K,
     ];
+
+    /// candle's name of the type.
+    pub fn in_candle(self) -> GgmlDType {
+        match self {
+            TensorType::F32 => GgmlDType::F32,
+            TensorType::F16 => GgmlDType::F16,
+            TensorType::BF16 => GgmlDType::BF16,
+            TensorType::Q8_0 => GgmlDType::Q8_0,
+            TensorType::Q4_0 => GgmlDType::Q4_0,
+            TensorType::Q4_1 => GgmlDType::Q4_1,
+            TensorType::Q5_0 => GgmlDType::Q5_0,
+            TensorType::Q5_1 => GgmlDType::Q5_1,
+            TensorType::Q4_K => GgmlDType::Q4K,
+            TensorType::Q5_K => GgmlDType::Q5K,
+            TensorType::Q6_K => GgmlDType::Q6K,
+        }
+    }
 
     const fn facts(self) -> Facts {
         let (id, name, block_len, block_bytes) = match self {
@@ -282,7 +300,6 @@ mod tests {
     use super::*;
     use crate::kernels::random::Random;
     use candle_core::CpuStorage;
-    use candle_core::quantized::GgmlDType;
     use std::borrow::Cow;
 
     fn noise(n: usize, seed: u64) -> Vec<f32> {
@@ -307,32 +324,16 @@ mod tests {
         (squares / x.len() as f64).sqrt()
     }
 
-    fn in_candle(kind: TensorType) -> GgmlDType {
-        match kind {
-            TensorType::F32 => GgmlDType::F32,
-            TensorType::F16 => GgmlDType::F16,
-            TensorType::BF16 => GgmlDType::BF16,
-            TensorType::Q8_0 => GgmlDType::Q8_0,
-            TensorType::Q4_0 => GgmlDType::Q4_0,
-            TensorType::Q4_1 => GgmlDType::Q4_1,
-            TensorType::Q5_0 => GgmlDType::Q5_0,
-            TensorType::Q5_1 => GgmlDType::Q5_1,
-            TensorType::Q4_K => GgmlDType::Q4K,
-            TensorType::Q5_K => GgmlDType::Q5K,
-            TensorType::Q6_K => GgmlDType::Q6K,
-        }
-    }
-
     fn widened_by_candle(kind: TensorType, bytes: &[u8]) -> Vec<f32> {
         let n = bytes.len() / kind.block_bytes() * kind.block_len();
-        match in_candle(kind).from_data(Cow::Borrowed(bytes)).dequantize(n).unwrap() {
+        match kind.in_candle().from_data(Cow::Borrowed(bytes)).dequantize(n).unwrap() {
             CpuStorage::F32(values) => values,
             _ => panic!("candle widens to f32"),
         }
     }
 
     fn stored_by_candle(kind: TensorType, x: &[f32]) -> Vec<u8> {
-        let mut blocks = in_candle(kind).cpu_zeros(x.len());
+        let mut blocks = kind.in_candle().cpu_zeros(x.len());
         blocks.from_float(x);
         let tensor = candle_core::quantized::QTensor::new(candle_core::quantized::QStorage::Cpu(blocks), x.len());
         tensor.unwrap().data().unwrap().into_owned()

@@ -5,10 +5,8 @@
 //! alone, every number is compared with the tensors that are there, and candle gets a header made of nothing but what
 //! was found right.
 
-use crate::formats::blocks::TensorType;
 use crate::formats::gguf::{Elements, FromValue, Gguf, Value};
 use anyhow::{Context, Result, ensure};
-use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value as CandleValue, VersionedMagic};
 use std::collections::HashMap;
 
@@ -114,7 +112,7 @@ impl<'a, 'f> Header<'a, 'f> {
         let mut tensor_infos = HashMap::new();
         for tensor in self.gguf.tensors() {
             let info = TensorInfo {
-                ggml_dtype: dtype(tensor.kind),
+                ggml_dtype: tensor.kind.in_candle(),
                 shape: tensor.shape.clone().into(),
                 offset: tensor.range.start as u64,
             };
@@ -152,21 +150,5 @@ pub(super) fn numbers(value: Value, n: usize) -> Option<Vec<usize>> {
         }
         Value::Array(_) => None,
         value => Some(vec![one(value)?; n]),
-    }
-}
-
-fn dtype(kind: TensorType) -> GgmlDType {
-    match kind {
-        TensorType::F32 => GgmlDType::F32,
-        TensorType::F16 => GgmlDType::F16,
-        TensorType::BF16 => GgmlDType::BF16,
-        TensorType::Q8_0 => GgmlDType::Q8_0,
-        TensorType::Q4_0 => GgmlDType::Q4_0,
-        TensorType::Q4_1 => GgmlDType::Q4_1,
-        TensorType::Q5_0 => GgmlDType::Q5_0,
-        TensorType::Q5_1 => GgmlDType::Q5_1,
-        TensorType::Q4_K => GgmlDType::Q4K,
-        TensorType::Q5_K => GgmlDType::Q5K,
-        TensorType::Q6_K => GgmlDType::Q6K,
     }
 }

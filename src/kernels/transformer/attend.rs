@@ -8,7 +8,7 @@
 //! order, and a query sees its own positions only. So its result does not depend on the queries beside it.
 
 use super::super::cpu::{Isa, for_each_isa};
-use super::super::math::{exp, max};
+use super::super::math::{exp, max, sum_of_lanes};
 use super::cache::{CacheType, PANEL, Stored};
 use super::vector::{LANES, Vector, for_each_vector};
 
@@ -82,12 +82,7 @@ for_each_isa! {
                 sums[l] += scores[l];
             }
         }
-        for width in [8, 4, 2, 1] {
-            for l in 0..width {
-                sums[l] += sums[l + width];
-            }
-        }
-        sums[0]
+        sum_of_lanes(sums)
     }
 }
 
