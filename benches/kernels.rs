@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use siskin::kernels::attention::{Sequences, causal_attention};
 use siskin::kernels::ceiling;
 use siskin::kernels::gemm::{Matrix, Precision, Start, gemm};
-use siskin::kernels::muon::{MatrixPlace, Muon, muon};
+use siskin::kernels::muon::{MatrixPlace, orthogonalise};
 use siskin::kernels::qk_norm_rope::Heads;
 use siskin::kernels::quantized::{Input, PackedMatrix, Sharing, WeightType, line_buffer, matmul, quantize};
 use siskin::kernels::random::Random;
@@ -64,30 +64,18 @@ fn attention(c: &mut Criterion) {
     });
 }
 
-/// The update of a feed-forward matrix on one thread; operations as the iteration's plain products would need them.
-fn muon_update(c: &mut Criterion) {
+/// Muon's iteration on a feed-forward matrix, on one thread; operations as its plain products would need them.
+fn orthogonal_directions(c: &mut Criterion) {
     let (n_rows, n_cols) = (512usize, 192usize);
     let n = n_rows * n_cols;
-    let (gradients, places) = (noise(n), [MatrixPlace { range: 0..n, n_rows }]);
-    let (mut weights, mut moment1, mut moment2) = (noise(n), vec![0.0; n], vec![0.0; n]);
-    let constants = Muon {
-        lr: 1e-3,
-        momentum: 0.95,
-        beta2: 0.95,
-        normalises_rows: true,
-        weight_decay: 0.1,
-        is_cautious: true,
-        step: 1,
-        gradient_scale: 1.0,
-    };
+    let (mut directions, places) = (noise(n), [MatrixPlace { range: 0..n, n_rows }]);
     let n_operations = 5 * 2 * n_cols * (2 * n + n_cols * n_cols);
     let mut group = c.benchmark_group("muon");
     group.throughput(Throughput::Elements(n_operations as u64));
     for (isa, precision) in ways() {
         let cpu = Cpu::with_isa(1, isa);
         group.bench_function(format!("{} {}", isa.name(), precision.name()), |b| {
-            let weights = black_box(&mut weights);
-            b.iter(|| muon(&cpu, precision, constants, &places, weights, &gradients, &mut moment1, &mut moment2));
+            b.iter(|| orthogonalise(&cpu, precision, &places, black_box(&mut directions)));
         });
     }
     group.finish();
@@ -178,5 +166,5 @@ fn pool(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, matrix_products, attention, muon_update, quantized_products, ceilings, pool);
+criterion_group!(benches, matrix_products, attention, orthogonal_directions, quantized_products, ceilings, pool);
 criterion_main!(benches);

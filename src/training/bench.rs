@@ -2,7 +2,7 @@
 
 use super::network::{Batch, Network};
 use super::optimizer::{Optimizer, OptimizerSettings};
-use super::profile::{Part, PartTime};
+use super::profile::PartTime;
 use crate::kernels::Cpu;
 use crate::kernels::ceiling::multiply_adds;
 use crate::kernels::gemm::Precision;
@@ -88,7 +88,6 @@ pub fn time_steps(
         }
         let began = Instant::now();
         optimizer.learn(cpu, &mut network, batch_ids, (step as u64 + 1, 1e-3));
-        network.profile().lap(Part::Optimizer);
         if step >= N_WARMUP {
             times.push(began.elapsed().as_secs_f64());
         }

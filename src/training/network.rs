@@ -100,9 +100,9 @@ impl Network {
         &self.config
     }
 
-    /// What an optimizer needs: weights to change and gradients to read.
-    pub fn parts(&mut self) -> (&mut [f32], &[f32]) {
-        (&mut self.weights, &self.gradients)
+    /// What an optimizer needs: weights to change, gradients to use up, and a watch.
+    pub fn parts(&mut self) -> (&mut [f32], &mut [f32], &Profile) {
+        (&mut self.weights, &mut self.gradients, &self.profile)
     }
 
     /// Sets all gradients to zero.

@@ -3,9 +3,10 @@
 //! Decay groups: matrices are decayed, vectors are not. Where Muon is off, AdamW updates everything.
 
 use super::network::{Batch, Network};
+use super::profile::{Part, Profile};
 use crate::kernels::adamw::{AdamW, adamw, sum_of_squares};
 use crate::kernels::gemm::Precision;
-use crate::kernels::muon::{MatrixPlace, Muon, muon};
+use crate::kernels::muon::{self, MatrixPlace, Muon};
 use crate::kernels::{AlignedBuf, Cpu};
 use crate::model::{Layout, TensorSpec};
 use anyhow::{Result, ensure};
@@ -150,16 +151,15 @@ impl Optimizer {
         network.clear_gradients(cpu);
         network.loss_and_gradients(cpu, batch);
         let norm = self.grad_norm(cpu, &network.gradients, 1);
-        let (weights, gradients) = network.parts();
-        self.step(cpu, weights, gradients, (step, lr), (norm, 1));
+        self.step(cpu, network.parts(), (step, lr), (norm, 1));
     }
 
-    /// Makes update number `step` (from 1) with rate `lr`; `grad_norm` is what [`Optimizer::grad_norm`] gave.
+    /// Makes update number `step` (from 1) of the weights with rate `lr`, and leaves nothing of use in the gradients;
+    /// `grad_norm` is what [`Optimizer::grad_norm`] gave.
     pub fn step(
         &mut self,
         cpu: &Cpu,
-        weights: &mut [f32],
-        gradients: &[f32],
+        (weights, gradients, profile): (&mut [f32], &mut [f32], &Profile),
         (step, lr): (u64, f64),
         (grad_norm, n_batches): (f64, usize),
     ) {
@@ -177,7 +177,11 @@ impl Optimizer {
                 step,
                 gradient_scale,
             };
-            muon(cpu, self.precision, update, &self.by_muon, weights, gradients, &mut self.moment1, &mut self.moment2);
+            muon::momentum(cpu, update, &self.by_muon, gradients, &mut self.moment1);
+            profile.lap(Part::Optimizer);
+            muon::orthogonalise(cpu, self.precision, &self.by_muon, gradients);
+            profile.lap(Part::Muon);
+            muon::apply(cpu, update, &self.by_muon, weights, gradients, &mut self.moment2);
         }
         for (tensor, lr_factor) in &self.by_adamw {
             let range = tensor.range.clone();
@@ -193,6 +197,7 @@ impl Optimizer {
             let (moment1, moment2) = (&mut self.moment1[range.clone()], &mut self.moment2[range.clone()]);
             adamw(cpu, update, &mut weights[range.clone()], &gradients[range], moment1, moment2);
         }
+        profile.lap(Part::Optimizer);
     }
 }
 
@@ -209,8 +214,8 @@ mod tests {
     fn only_matrices_are_decayed() {
         let layout = Layout::new(&Preset::Nano.config(64, 16));
         let mut optimizer = Optimizer::new(adamw(), &layout);
-        let (mut weights, gradients) = (vec![1.0; layout.n_elements], vec![0.0; layout.n_elements]);
-        optimizer.step(&Cpu::new(1), &mut weights, &gradients, (1, 0.1), (0.0, 1));
+        let (mut weights, mut gradients) = (vec![1.0; layout.n_elements], vec![0.0; layout.n_elements]);
+        optimizer.step(&Cpu::new(1), (&mut weights, &mut gradients, &Profile::default()), (1, 0.1), (0.0, 1));
         for tensor in &layout.tensors {
             let wanted = if tensor.is_matrix() { 0.95 } else { 1.0 };
             assert!(weights[tensor.range.clone()].iter().all(|&w| (w - wanted).abs() < 1e-6), "{}", tensor.name);
@@ -224,8 +229,13 @@ mod tests {
         let run = |embed_lr_factor| {
             let settings = OptimizerSettings { embed_lr_factor, muon, weight_decay: 0.0, ..adamw() };
             let mut weights = vec![0.0; layout.n_elements];
-            let gradients: Vec<f32> = (0..layout.n_elements).map(|i| ((i * 7919) % 1009) as f32 - 504.3).collect();
-            Optimizer::new(settings, &layout).step(&Cpu::new(1), &mut weights, &gradients, (1, 0.1), (1.0, 1));
+            let mut gradients: Vec<f32> = (0..layout.n_elements).map(|i| ((i * 7919) % 1009) as f32 - 504.3).collect();
+            Optimizer::new(settings, &layout).step(
+                &Cpu::new(1),
+                (&mut weights, &mut gradients, &Profile::default()),
+                (1, 0.1),
+                (1.0, 1),
+            );
             weights
         };
         let (once, thrice) = (run(1.0), run(3.0));
@@ -245,7 +255,8 @@ mod tests {
             let mut weights = vec![0.5; layout.n_elements];
             let cpu = Cpu::new(n_threads);
             let norm = optimizer.grad_norm(&cpu, &gradients, 1);
-            optimizer.step(&cpu, &mut weights, &gradients, (1, 0.1), (norm, 1));
+            let mut gradients = gradients.clone();
+            optimizer.step(&cpu, (&mut weights, &mut gradients, &Profile::default()), (1, 0.1), (norm, 1));
             weights
         };
         let weights = run(1);

@@ -23,13 +23,15 @@ pub enum Part {
     SwiGlu,
     /// Rows of the embedding, and their gradient.
     Embedding,
-    /// Clearing and clipping gradients, and the update.
+    /// Matrix products of the optimizer: those that make Muon's directions orthogonal.
+    Muon,
+    /// Clearing and clipping gradients, and the rest of the update.
     Optimizer,
 }
 
 impl Part {
     /// All parts, in the order of a step.
-    pub const ALL: [Part; 8] = [
+    pub const ALL: [Part; 9] = [
         Part::Matmul,
         Part::Attention,
         Part::CrossEntropy,
@@ -37,6 +39,7 @@ impl Part {
         Part::Rope,
         Part::SwiGlu,
         Part::Embedding,
+        Part::Muon,
         Part::Optimizer,
     ];
 
@@ -50,6 +53,7 @@ impl Part {
             Part::Rope => "qk-norm and rope",
             Part::SwiGlu => "swiglu",
             Part::Embedding => "embedding",
+            Part::Muon => "matmul of Muon",
             Part::Optimizer => "optimizer",
         }
     }

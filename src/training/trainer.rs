@@ -372,8 +372,7 @@ impl<'a> Trainer<'a> {
         let lr =
             self.settings.lr * self.progress.lr_scale * self.settings.schedule.factor(self.progress.step, fraction);
         self.progress.step += 1;
-        let (weights, gradients) = self.network.parts();
-        self.optimizer.step(self.cpu, weights, gradients, (self.progress.step, lr), (grad_norm, n_batches));
+        self.optimizer.step(self.cpu, self.network.parts(), (self.progress.step, lr), (grad_norm, n_batches));
         self.progress.loader = self.loader.state();
         self.update_average();
         let n_tokens = shape.n_batches * shape.batch * self.network.config().block_size;

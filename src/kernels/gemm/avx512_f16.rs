@@ -150,25 +150,30 @@ for_each_isa! {
     }
 }
 
-for_each_isa! {
-    /// The largest magnitude of each of `largest.len()` columns over `n_rows` rows that are `row_stride` apart. Eight rows at
-    /// a time, so that it is not the way of `largest` to memory and back that takes the time.
-    fn largest_by_column(data: &[f32], row_stride: usize, n_rows: usize, largest: &mut [u32]) {
-        let n = largest.len();
-        let row = |r: usize| &data[r * row_stride..r * row_stride + n];
-        largest.fill(0);
-        for first in (0..n_rows / 8 * 8).step_by(8) {
-            let rows: [&[f32]; 8] = std::array::from_fn(|r| row(first + r));
-            for c in 0..n {
-                let of_rows = rows.iter().fold(0, |m, row| m.max(magnitude(row[c])));
-                largest[c] = largest[c].max(of_rows);
-            }
+/// The largest magnitudes of up to 16 N columns over `n_rows` rows that are `row_stride` apart.
+///
+/// # Safety
+/// `data` is readable for `n_cols` columns of that many rows; the CPU has AVX-512 F.
+#[target_feature(enable = "avx512f")]
+unsafe fn largest_by_column<const N: usize>(
+    data: *const f32,
+    (row_stride, n_rows, n_cols): (usize, usize, usize),
+    largest: &mut [u32],
+) {
+    let masks: [__mmask16; N] = std::array::from_fn(|i| lane_mask(n_cols.saturating_sub(16 * i)));
+    let without_sign = _mm512_set1_epi32(0x7fff_ffff);
+    let mut most = [_mm512_setzero_si512(); N];
+    for row in 0..n_rows {
+        let row = data.wrapping_add(row * row_stride);
+        for i in 0..N {
+            // SAFETY: masks keep to the columns that there are.
+            let x = unsafe { _mm512_maskz_loadu_epi32(masks[i], row.wrapping_add(16 * i).cast()) };
+            most[i] = _mm512_max_epu32(most[i], _mm512_and_si512(x, without_sign));
         }
-        for r in n_rows / 8 * 8..n_rows {
-            for (largest, &x) in largest.iter_mut().zip(row(r)) {
-                *largest = (*largest).max(magnitude(x));
-            }
-        }
+    }
+    for (most, largest) in most.iter().zip(largest.chunks_mut(16)) {
+        // SAFETY: masked to the length of the chunk.
+        unsafe { _mm512_mask_storeu_epi32(largest.as_mut_ptr().cast(), lane_mask(largest.len()), *most) };
     }
 }
 
@@ -217,15 +222,22 @@ impl Vectors {
 /// Step s holds elements 2s and 2s + 1 of each column; `size` is (`row_stride`, `depth`, `n_cols`).
 pub(super) fn copy_columns(isa: Isa, data: &[f32], size: (usize, usize, usize), out: &mut [f32], vectors: Vectors) {
     let (row_stride, depth, n_cols) = size;
+    assert!(matches!(isa, Isa::Avx512(_)));
+    assert!(n_cols <= MAX_COLUMNS, "{n_cols} columns");
+    assert!(depth > 0 && (depth - 1) * row_stride + n_cols <= data.len(), "{depth} rows of {n_cols} columns");
     let mut largest = [0; MAX_COLUMNS];
-    largest_by_column(isa, data, row_stride, depth, &mut largest[..n_cols]);
+    // SAFETY: as asserted.
+    unsafe {
+        match n_cols {
+            0..=32 => largest_by_column::<2>(data.as_ptr(), size, &mut largest[..n_cols]),
+            _ => largest_by_column::<{ MAX_COLUMNS.div_ceil(16) }>(data.as_ptr(), size, &mut largest[..n_cols]),
+        }
+    }
     let (mut scale, mut inverse) = ([0.0; MAX_COLUMNS + 16], [0.0; MAX_COLUMNS + 16]);
     for (c, &largest) in largest[..n_cols].iter().enumerate() {
         (scale[c], inverse[c]) = scales(largest);
     }
     let (n_steps, n_vectors) = (depth.div_ceil(2), n_cols.div_ceil(vectors.n_cols));
-    assert!(matches!(isa, Isa::Avx512(_)));
-    assert!(depth > 0 && (depth - 1) * row_stride + n_cols <= data.len(), "{depth} rows of {n_cols} columns");
     assert!((n_vectors - 1) * vectors.stride + n_steps * vectors.step_stride + 16 <= out.len(), "room for {n_cols}");
     for vector in 0..n_vectors {
         let inverse = &inverse[vector * vectors.n_cols..][..16];
