@@ -88,6 +88,30 @@ fn a_model_learns_to_answer_and_to_stop_and_says_what_it_came_from() {
     chat.stdin.take().unwrap().write_all(b"Hello. What colour is the grass? Be short.\n").unwrap();
     let output = chat.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "It is green.\n");
+    it_is_examined(&desk, "tuned");
+}
+
+/// Two questions that it has learned to answer and one to which the file knows a wrong answer only.
+fn it_is_examined(desk: &Desk, model: &str) {
+    let question = |kind: &str, thing: &str, answer: &str| {
+        let content = format!("Hello. What colour is the {thing}? Be short.");
+        serde_json::json!({"kind": kind, "messages": [{"role": "user", "content": content}], "answers": [answer]})
+    };
+    let lines = [question("sky", "sky", "blue"), question("sky", "sun", "yellow"), question("no", "snow", "black")];
+    fs::write(desk.path("questions.jsonl"), lines.map(|line| line.to_string() + "\n").concat()).unwrap();
+    let mut eval = desk.siskin();
+    eval.args(["eval", model, "--chat", "questions.jsonl", "--record", "--answers"]).stdout(Stdio::piped());
+    let output = eval.output().unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(words.contains("right              2 of    3    66.7 %"), "{words}");
+    assert!(words.contains("WRONG  Hello. What colour is the snow? Be short.\n       It is white."), "{words}");
+    assert_eq!(desk.run_json(model)["answers"]["by_kind"], serde_json::json!({"no": [0, 1], "sky": [2, 2]}));
+    let card = fs::read_to_string(desk.path(model).join("README.md")).unwrap();
+    assert!(card.contains("it answered 2 rightly: **66.7 %**"), "{card}");
+    let mut info = desk.siskin();
+    let info = info.args(["info", model]).stdout(Stdio::piped()).output().unwrap();
+    assert!(String::from_utf8_lossy(&info.stdout).contains("2 of 3 questions in questions.jsonl"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! command line's business.
 
 use crate::formats::gguf::Gguf;
+use crate::formats::mapped::Mapped;
 use crate::inference::Backend;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -58,8 +59,8 @@ pub struct TypeShare {
 impl GgufSummary {
     /// Looks at the file at `path`.
     pub fn of(path: &Path) -> Result<GgufSummary> {
-        let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        let mut summary = GgufSummary::read(&bytes).with_context(|| format!("reading {}", path.display()))?;
+        let file = Mapped::open(path)?;
+        let mut summary = GgufSummary::read(&file).with_context(|| format!("reading {}", path.display()))?;
         summary.name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         summary.path = path.display().to_string();
         Ok(summary)

@@ -57,6 +57,9 @@ pub struct Manifest {
     /// How much of what the model writes it has copied; none where that was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verbatim: Option<Verbatim>,
+    /// How many questions the model has answered rightly; none where it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
     /// Whether the corpus held dialogues, so that the model answers instead of continuing.
     pub trained_on_messages: bool,
     /// Whether the run came to its end, as opposed to being interrupted.
@@ -97,6 +100,23 @@ pub struct Verbatim {
     pub longest_run: String,
 }
 
+/// The tally of an examination.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answers {
+    /// The name of the file of questions.
+    pub file: String,
+    /// Right answers and questions, by the kind of question.
+    pub by_kind: BTreeMap<String, [u64; 2]>,
+}
+
+impl Answers {
+    /// Right answers and questions of all kinds.
+    pub fn total(&self) -> [u64; 2] {
+        self.by_kind.values().fold([0, 0], |[right, asked], [r, a]| [right + r, asked + a])
+    }
+}
+
 impl Default for Manifest {
     fn default() -> Manifest {
         Manifest {
@@ -121,6 +141,7 @@ impl Default for Manifest {
             bits_per_byte_error: None,
             baselines: BTreeMap::new(),
             verbatim: None,
+            answers: None,
             trained_on_messages: false,
             finished: false,
         }

@@ -24,7 +24,7 @@ pub use atomic::write_atomic;
 pub use gguf::{Contents, GgufModel, StoredTensor, Written};
 pub use gguf_summary::{GgufSummary, TypeShare};
 pub use import::Imported;
-pub use manifest::{BaseModel, Manifest, Verbatim};
+pub use manifest::{Answers, BaseModel, Manifest, Verbatim};
 pub use model_dir::{ModelDir, QUANTIZED};
 pub use names::{Found, RUNS, find, new_run_dir, resolve, resolve_resume};
 pub use open::{OpenOptions, Opened, Which, open, open_dir, open_gguf};

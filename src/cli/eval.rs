@@ -3,7 +3,7 @@
 use super::display::{self, ByteProgress, Show, TokenProgress};
 use super::eval_words::{Beside, Verdict};
 use super::train::prepare_again;
-use super::{Exit, n_threads};
+use super::{Exit, eval_chat, n_threads};
 use crate::checkpoint::{self, Found, ModelDir, OpenOptions, Opened, RUNS, Which};
 use crate::data::{CorpusReport, Judged, Prepared, cache_dir, open_prepared};
 use crate::inference::LanguageModel;
@@ -27,6 +27,7 @@ use std::time::Instant;
   siskin eval runs/my-texts folder/ --by-document  and which documents it knows worst and best
   siskin eval small.q4_k_m.gguf other-text.txt     a GGUF file at its bits per weight
   siskin eval my-texts other-text.txt --json
+  siskin eval my-chat --chat questions.jsonl       how many questions it answers rightly
 
 All of the text is judged, in windows of the model's context (--window) that do not overlap. The standard error is over \
 documents, which end where a file ends or at a line <|endoftext|>; of a single document it is over windows. xz and \
@@ -35,10 +36,19 @@ the 5-gram pay for the same text (its first MB) after they have read the end of 
 pub(super) struct EvalArgs {
     /// The model: a directory, a run's name, a .gguf file, or hf:owner/name[:file]
     #[arg(value_name = "MODEL")]
-    model: String,
+    pub(super) model: String,
     /// Files or folders of text, or - for standard input; all of it is judged
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "chat", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Instead ask the questions of this file, lines of {"messages": [...], "answers": [...]}, and count right answers
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "by_document", "window"])]
+    chat: Option<PathBuf>,
+    /// With --chat: list each question with what was said
+    #[arg(long, requires = "chat", conflicts_with = "json")]
+    pub(super) answers: bool,
+    /// With --chat: write the score to the model's run.json and card
+    #[arg(long, requires = "chat")]
+    pub(super) record: bool,
     /// List the documents that the model knows worst and best
     #[arg(long)]
     by_document: bool,
@@ -47,14 +57,17 @@ pub(super) struct EvalArgs {
     window: Option<usize>,
     /// Threads to compute with; all the machine has if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    pub(super) threads: Option<u16>,
     /// Write one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Runs the command.
 pub(super) fn run(args: EvalArgs) -> Result<Exit> {
+    if let Some(questions) = &args.chat {
+        return eval_chat::run(&args, questions);
+    }
     let found = checkpoint::find(Some(&args.model), Path::new(RUNS))
         .context("the first argument names the model, as in `siskin eval MODEL FILE`")?;
     let mut judged = Subject::open(&found, n_threads(args.threads), args.window)?;

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::display::wrapped;
-use crate::checkpoint::{GgufSummary, Manifest, ModelDir, RUNS, Summary, Verbatim, resolve};
+use crate::checkpoint::{Found, GgufSummary, Manifest, ModelDir, RUNS, Summary, Verbatim, find};
 use crate::inference::Backend;
 use crate::training::overlap;
 use anyhow::Result;
@@ -27,23 +27,15 @@ pub(super) struct InfoArgs {
 
 /// Prints the description to standard output.
 pub(super) fn run(args: InfoArgs) -> Result<Exit> {
-    let text = match args.model.as_deref().map(Path::new).filter(|path| is_gguf(path)) {
-        Some(path) => shown(&GgufSummary::of(path)?, args.json, describe_gguf)?,
-        None => {
-            let dir = ModelDir::open(resolve(args.model.as_deref(), Path::new(RUNS))?)?;
-            shown(&Summary::of(&dir)?, args.json, describe)?
-        }
+    let text = match find(args.model.as_deref(), Path::new(RUNS))? {
+        Found::Gguf(path) => shown(&GgufSummary::of(&path)?, args.json, describe_gguf)?,
+        Found::Directory(path) => shown(&Summary::of(&ModelDir::open(path)?)?, args.json, describe)?,
     };
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever reads the other end of the pipe has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Done),
         written => Ok(written.map(|()| Exit::Done)?),
     }
-}
-
-/// Whether `path` is a GGUF file on this disk.
-pub(super) fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) && path.is_file()
 }
 
 /// A summary as JSON, or as `describe` has it.
@@ -151,6 +143,10 @@ fn training(page: &mut Page, summary: &Summary, manifest: &Manifest) {
     page.line("Held out", format!("{bits:.3} bits per byte{error}"));
     for (name, bits) in &summary.baselines {
         page.line("", format!("{bits:.3} by {}", plain(name)));
+    }
+    if let Some(answers) = &manifest.answers {
+        let [n_right, n_asked] = answers.total();
+        page.line("Answers", format!("{n_right} of {n_asked} questions in {} rightly", plain(&answers.file)));
     }
     manifest.verbatim.iter().for_each(|verbatim| copying(page, verbatim));
 }

@@ -9,6 +9,7 @@ mod complete;
 mod corpus;
 mod display;
 mod eval;
+mod eval_chat;
 mod eval_words;
 mod export;
 mod finetune;

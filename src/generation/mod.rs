@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod mock;
+pub mod questions;
 mod sampler;
 mod session;
 mod stop;

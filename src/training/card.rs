@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::checkpoint::Verbatim;
+use crate::checkpoint::{Answers, Verbatim};
 use crate::model::Config;
 use crate::training::overlap;
 use crate::words;
@@ -90,6 +90,36 @@ pub fn model_card(inputs: &CardInputs<'_>) -> String {
     let present: Vec<&str> =
         sections.iter().map(|section| section.trim_end()).filter(|section| !section.is_empty()).collect();
     present.join("\n\n") + "\n"
+}
+
+const ANSWERS_HEADING: &str = "## How it answers";
+
+/// `card` with a section on the questions that the model has answered, in the place of an earlier one.
+pub fn with_answers(card: &str, answers: &Answers) -> String {
+    let [n_right, n_asked] = answers.total();
+    let share = |[right, asked]: [u64; 2]| format!("{:.1} %", 100.0 * right as f64 / asked.max(1) as f64);
+    let mut section = format!(
+        "{ANSWERS_HEADING}\n\nOf the {} questions in `{}` it answered {} rightly: **{}**, each at temperature 0 and by the \
+         first sentence of its answer.\n\n| kind | questions | right |\n| --- | ---: | ---: |\n",
+        words::thousands(n_asked),
+        answers.file,
+        words::thousands(n_right),
+        share([n_right, n_asked]),
+    );
+    for (kind, &counts) in &answers.by_kind {
+        section += &format!("| {} | {} | {} |\n", code(kind), counts[1], share(counts));
+    }
+    let sections = card.split_inclusive('\n').fold(vec![String::new()], |mut sections, line| {
+        if line.starts_with("## ") {
+            sections.push(String::new());
+        }
+        sections.last_mut().expect("there is one").push_str(line);
+        sections
+    });
+    let mut sections: Vec<String> = sections.into_iter().filter(|s| !s.starts_with(ANSWERS_HEADING)).collect();
+    let place = sections.iter().position(|s| s.starts_with("## How to use it")).unwrap_or(sections.len());
+    sections.insert(place, section + "\n");
+    sections.concat()
 }
 
 /// The licence of a model of somebody's own text is that somebody's to name, so the card says `unknown`.
@@ -381,6 +411,26 @@ mod tests {
             longest_run_words: 23,
             longest_run: "once there was a `fox` | who".to_owned(),
         }
+    }
+
+    #[test]
+    fn a_score_takes_the_place_of_an_earlier_one() {
+        let answers = |right| Answers {
+            file: "questions.jsonl".to_owned(),
+            by_kind: [("fact".to_owned(), [right, 40]), ("sum".to_owned(), [10, 10])].into(),
+        };
+        let plain = card(|_| {});
+        let first = with_answers(&plain, &answers(10));
+        assert!(
+            first.contains("Of the 50 questions in `questions.jsonl` it answered 20 rightly: **40.0 %**"),
+            "{first}"
+        );
+        assert!(first.find("## How it answers") < first.find("## How to use it"));
+        let second = with_answers(&first, &answers(30));
+        assert!(second.contains("**80.0 %**") && second.contains("75.0 %") && !second.contains("40.0 %"), "{second}");
+        let without: String = second.split("## How it answers").next().unwrap().to_owned()
+            + &second[second.find("## How to use it").unwrap()..];
+        assert_eq!(without, plain);
     }
 
     #[test]
