@@ -82,12 +82,15 @@ fn a_model_learns_to_answer_and_to_stop_and_says_what_it_came_from() {
     assert_eq!((run["base"]["path"].as_str(), run["trained_on_messages"].as_bool()), (Some("base"), Some(true)));
     // Answers are all but certain: only they are judged, not the questions.
     assert!(run["bits_per_byte"].as_f64().unwrap() < 0.1, "{}", run["bits_per_byte"]);
-    let mut chat = desk.siskin();
-    chat.args(["chat", "tuned", "--temperature", "0"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut chat = chat.spawn().unwrap();
-    chat.stdin.take().unwrap().write_all(b"Hello. What colour is the grass? Be short.\n").unwrap();
-    let output = chat.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "It is green.\n");
+    // The file alone knows how turns are taken, too.
+    for model in ["tuned", "tuned/model.q8_0.gguf"] {
+        let mut chat = desk.siskin();
+        chat.args(["chat", model, "--temperature", "0"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut chat = chat.spawn().unwrap();
+        chat.stdin.take().unwrap().write_all(b"Hello. What colour is the grass? Be short.\n").unwrap();
+        let output = chat.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "It is green.\n", "{model}");
+    }
     it_is_examined(&desk, "tuned");
 }
 

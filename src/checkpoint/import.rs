@@ -88,7 +88,7 @@ fn from_dir(path: &Path) -> Result<Imported> {
     let is_ours = dir.manifest()?.is_some();
     Ok(Imported {
         name: dir.name(),
-        chat_template: dir.chat_template()?,
+        chat_template: dir.learned_template()?,
         // A model trained here has learned every text behind the mark that ends one.
         begin_of_text: is_ours.then(|| tokenizer.end_of_text()),
         config,

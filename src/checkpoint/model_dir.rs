@@ -140,6 +140,12 @@ impl ModelDir {
         Ok(template.and_then(Value::as_str).map(str::to_owned))
     }
 
+    /// The chat template, unless the model was trained here on plain text: it would be taken for one that answers.
+    pub fn learned_template(&self) -> Result<Option<String>> {
+        let takes_turns = self.manifest()?.is_none_or(|manifest| manifest.trained_on_messages);
+        Ok(self.chat_template()?.filter(|_| takes_turns))
+    }
+
     /// `tokenizer_config.json`; null where there is none.
     fn tokenizer_settings(&self) -> Result<Value> {
         if !self.path.join(TOKENIZER_CONFIG).is_file() {
@@ -174,7 +180,7 @@ impl ModelDir {
     /// Writes the quantized copy of a model that was trained here ([`QUANTIZED`]), whole or not at all. It does not say the
     /// run's name, so that the same run under another name gives the same bytes.
     pub fn write_quantized(&self, n_threads: usize) -> Result<()> {
-        let (config, tokenizer, template) = (self.config()?, self.tokenizer()?, self.chat_template()?);
+        let (config, tokenizer, template) = (self.config()?, self.tokenizer()?, self.learned_template()?);
         let weights = self.load_weights(&config)?;
         let contents = gguf::Contents {
             name: None,

@@ -5,9 +5,10 @@ use super::eval::learned_from;
 use super::export::{self, mix_parser};
 use super::quantize_words::{Row, table};
 use super::{Exit, n_threads};
-use crate::checkpoint::{self, GgufModel, Imported, ModelDir, RUNS, Written};
+use crate::checkpoint::{self, GgufModel, Imported, ModelDir, OpenOptions, RUNS, Written};
 use crate::data::Prepared;
 use crate::inference::Engine;
+use crate::inference::bench::writing_speed;
 use crate::kernels::Cpu;
 use crate::model::{Config, Mix};
 use crate::quantize::{Comparison, Judge};
@@ -56,19 +57,24 @@ pub(super) fn run(args: QuantizeArgs) -> Result<Exit> {
     let token_bytes = text_bytes(&model.tokenizer, model.config.vocab_size);
     let mut judging =
         held_out.as_ref().ok().map(|text| Judging::new(&model, text, &token_bytes, n_threads)).transpose()?;
-    let mut judge = |copy: &[u8], label| judging.as_mut().map(|judging| judging.compare(copy, label)).transpose();
+    let mut row = |mix, written, path: &Path, n_threads, label| -> Result<Row> {
+        let copy = std::fs::read(path).with_context(|| format!("reading {} again", path.display()))?;
+        let comparison = judging.as_mut().map(|judging| judging.compare(&copy, label)).transpose()?;
+        let tokens_per_s = writing_speed(&mut *checkpoint::open_gguf(path, OpenOptions::new(n_threads))?.model)?;
+        Ok(Row { mix, written, tokens_per_s, comparison })
+    };
     let mut rows = Vec::new();
     if args.table {
         for mix in Mix::ALL {
-            let mut copy = Vec::new();
-            let written = model.contents().write(&mut copy, mix, n_threads, &mut |_| ())?;
-            rows.push(Row::new(mix, written, judge(&copy, mix.name())?));
+            // In a file of its own, so that its speed is that of a file.
+            let mut file = tempfile::NamedTempFile::with_suffix(".gguf").context("making a temporary file")?;
+            let written = model.contents().write(&mut file, mix, n_threads, &mut |_| ())?;
+            rows.push(row(mix, written, file.path(), n_threads, mix.name())?);
         }
     } else {
         let path = args.out.unwrap_or_else(|| beside(&args.model, &model, args.mix));
         let written: Written = export::write_gguf(&model, &path, args.mix, n_threads)?;
-        let copy = std::fs::read(&path).with_context(|| format!("reading {} again", path.display()))?;
-        rows.push(Row::new(args.mix, written, judge(&copy, "judging")?));
+        rows.push(row(args.mix, written, &path, n_threads, "judging")?);
     }
     let reason = held_out.as_ref().err().map(|error| format!("{error:#}"));
     std::io::stdout().lock().write_all(table(&rows, reason.as_deref()).as_bytes())?;

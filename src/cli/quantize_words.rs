@@ -9,35 +9,32 @@ use std::fmt::Write;
 
 /// What is known of one type.
 pub(super) struct Row {
-    mix: Mix,
-    written: Written,
-    comparison: Option<Comparison>,
-}
-
-impl Row {
-    /// A row; no comparison where there is no text to compare by.
-    pub(super) fn new(mix: Mix, written: Written, comparison: Option<Comparison>) -> Row {
-        Row { mix, written, comparison }
-    }
+    pub(super) mix: Mix,
+    pub(super) written: Written,
+    /// Tokens a second that it writes here.
+    pub(super) tokens_per_s: f64,
+    /// None where there is no text to compare by.
+    pub(super) comparison: Option<Comparison>,
 }
 
 /// The rows, what fell back, and what is to be known; `without_text` is why nothing was compared.
 pub(super) fn table(rows: &[Row], without_text: Option<&str>) -> String {
     let mut page = String::new();
     let is_compared = rows.iter().any(|row| row.comparison.is_some());
-    page += "type         size   bits/weight";
-    page += if is_compared { "   bits/byte    loss         KL   same top\n" } else { "\n" };
+    page += "type         size  bits/weight  tokens/s";
+    page += if is_compared { "   bits/byte    loss         KL  same top\n" } else { "\n" };
     let measured: Vec<_> =
         rows.iter().filter_map(|row| Some((row.mix, row.written.n_bytes, row.comparison?))).collect();
     let chosen = if rows.len() > 1 { smallest_harmless(&measured) } else { None };
-    for Row { mix, written, comparison } in rows {
+    for Row { mix, written, tokens_per_s, comparison } in rows {
         let size = words::bytes(written.n_bytes as u64);
-        line(&mut page, format_args!("{:<8}{size:>9}{:>14.2}", mix.name(), written.bits_per_weight()));
+        line(&mut page, format_args!("{:<8}{size:>9}{:>13.2}", mix.name(), written.bits_per_weight()));
+        line(&mut page, format_args!("{:>10}", words::thousands(tokens_per_s.round() as u64)));
         if let Some(c) = comparison {
             let (loss, agreement) = (100.0 * c.loss(), 100.0 * c.agreement);
             line(
                 &mut page,
-                format_args!("{:>12.4}{loss:>+7.2} %{:>11.6}{agreement:>9.2} %", c.copy_bits_per_byte, c.divergence),
+                format_args!("{:>12.4}{loss:>+7.2} %{:>11.6}{agreement:>8.2} %", c.copy_bits_per_byte, c.divergence),
             );
         }
         page += if Some(*mix) == chosen { "  <- smallest without loss\n" } else { "\n" };
@@ -106,7 +103,7 @@ mod tests {
             agreement: 0.975,
             n_tokens: 32_768,
         });
-        Row::new(mix, written, comparison)
+        Row { mix, written, tokens_per_s: 1234.4, comparison }
     }
 
     #[test]
@@ -116,8 +113,14 @@ mod tests {
         let text = table(&rows, None);
         let marked: Vec<&str> = text.lines().filter(|line| line.ends_with("smallest without loss")).collect();
         assert!(marked.len() == 1 && marked[0].starts_with("q4_k_m"), "{text}");
-        for words in ["+2.00 %", "0.001000", "97.50 %", "2.0000 bits/byte on 32,768", "3 tensors Q5_0 instead of Q4_K"]
-        {
+        for words in [
+            "+2.00 %",
+            " 1,234 ",
+            "0.001000",
+            "97.50 %",
+            "2.0000 bits/byte on 32,768",
+            "3 tensors Q5_0 instead of Q4_K",
+        ] {
             assert!(text.contains(words), "{words:?} is not in\n{text}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

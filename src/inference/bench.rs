@@ -209,11 +209,7 @@ pub fn measure(
         })?;
         prefill.push(speed(n, &times, facts.n_operations(n), facts.n_bytes(), facts, &ceilings));
     }
-    let times = rounds(|| {
-        model.truncate(0);
-        model.try_feed(&ids[..1])?;
-        timed(|| ids[1..=n_decode].iter().try_for_each(|id| model.try_feed(&[*id]).map(drop)))
-    })?;
+    let times = rounds(|| write(model, &ids[..=n_decode]))?;
     let (n_operations, n_bytes) = (n_decode as f64 * facts.n_operations(1), n_decode as f64 * facts.n_bytes());
     let decode = speed(n_decode, &times, n_operations, n_bytes, facts, &ceilings);
     let first_token_prompt = FIRST_TOKEN_PROMPT.min(n_context - 1).min(n_ids);
@@ -232,6 +228,20 @@ pub fn measure(
         resident_bytes: resident_bytes(),
         ceilings,
     })
+}
+
+/// Tokens a second that `model` writes, a median; its context must hold two.
+pub fn writing_speed(model: &mut dyn LanguageModel) -> Result<f64> {
+    let ids = vec![0; DECODE.min(model.context_len() - 1) + 1];
+    let times = rounds(|| write(model, &ids))?;
+    Ok((ids.len() - 1) as f64 / median(&times))
+}
+
+/// Seconds that a model takes for all of `ids` but the first, one by one.
+fn write(model: &mut dyn LanguageModel, ids: &[u32]) -> Result<f64> {
+    model.truncate(0);
+    model.try_feed(&ids[..1])?;
+    timed(|| ids[1..].iter().try_for_each(|id| model.try_feed(&[*id]).map(drop)))
 }
 
 fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
