@@ -226,6 +226,7 @@ fn a_reader_that_leaves_is_a_quiet_success() {
 #[test]
 fn the_text_streams_and_a_reader_that_has_enough_ends_it() {
     let mut child = siskin(&["complete", "-m", model(), "--seed", "1", "-n", "100000", "the"]).spawn().unwrap();
+    drop(child.stdin.take());
     let mut output = child.stdout.take().unwrap();
     output.read_exact(&mut [0; 1]).unwrap();
     drop(output);

@@ -111,7 +111,8 @@ fn lines_are_answered_in_order_with_the_texts_they_have_alone() {
 #[test]
 fn bad_lines_are_answered_by_an_error_and_exit_code_1_and_the_others_all_the_same() {
     let long = "the cat sat on the mat. ".repeat(3000);
-    let bytes = [b"\"The\"\nnonsense\n\xff\xfe\n\x00\n".as_slice(), json!(long).to_string().as_bytes(), b"\n\"The\"\n"];
+    let long = json!(long).to_string();
+    let bytes = [b"\"The\"\nnonsense\n\xff\xfe\n\x00\n".as_slice(), long.as_bytes(), b"\n\"The\"\n"];
     let output = complete(&["--jsonl", "--seed", "1", "-n", "5"], &bytes.concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("4 lines could not be answered"));

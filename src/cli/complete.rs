@@ -130,7 +130,8 @@ pub(super) fn run(args: CompleteArgs) -> Result<Exit> {
     Ok(match end {
         End::Done | End::ReaderGone => Exit::Done,
         End::Unanswered(n) => {
-            let _ = writeln!(stderr, "error: {n} lines could not be answered: their objects say why");
+            let lines = if n == 1 { "line" } else { "lines" };
+            let _ = writeln!(stderr, "error: {n} {lines} could not be answered: the objects say why");
             Exit::Failed
         }
         End::Interrupted => Exit::Interrupted,
