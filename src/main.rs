@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    siskin::cli::answer_shell();
     let exit = match siskin::cli::run(Cli::parse()) {
         Ok(exit) => exit,
         // `siskin complete | head -1`: the reader has what it wanted. Rust ignores SIGPIPE, so a closed pipe arrives here

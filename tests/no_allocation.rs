@@ -1,5 +1,6 @@
 //! A training step and a token, once the first has made its buffers, ask the system for no memory.
 
+use siskin::generation::{Sampler, SamplerConfig};
 use siskin::inference::{CacheType, Engine, FlatWeights, LanguageModel, Settings};
 use siskin::kernels::{Cpu, Isa};
 use siskin::model::{Preset, initial_weights};
@@ -77,5 +78,27 @@ fn a_token_and_a_chunk_after_the_first_allocate_nothing() {
         read(&[2]);
         let counts: Vec<usize> = (0..10).map(|id| read(&[id])).collect();
         assert_eq!((counts, read(&[3; 20])), (vec![0; 10], 0), "{n_threads} threads, {cache:?}");
+    }
+}
+
+#[test]
+fn drawing_a_token_after_the_first_allocates_nothing_whatever_the_samplers() {
+    let _counting = ONE_AT_A_TIME.lock().unwrap();
+    let plain = SamplerConfig::plain;
+    let filters = SamplerConfig { top_k: 200, top_p: 0.9, typical_p: 0.9, top_n_sigma: 3.0, min_p: 0.001, ..plain() };
+    let penalties = SamplerConfig { repetition_penalty: 1.2, dry_multiplier: 0.8, ..filters.clone() };
+    let xtc = SamplerConfig { xtc_probability: 0.5, xtc_threshold: 0.01, temperature: 0.7, ..penalties.clone() };
+    let mirostat = SamplerConfig { mirostat_tau: 3.0, dry_multiplier: 0.8, ..plain() };
+    let logits: Vec<f32> = (0..1000u32).map(|i| (i * i % 97) as f32 * 0.1).collect();
+    let history: Vec<u32> = (0..200).map(|i| i * i % 23).collect();
+    for config in [plain(), filters, penalties, xtc, mirostat, SamplerConfig::greedy()] {
+        let mut sampler = Sampler::new(config.clone()).unwrap();
+        // Histories of the longest length first, as a buffer grows with them.
+        let counts = [200, 200, 10, 150, 200, 1].map(|n| {
+            let before = N_ALLOCATIONS.load(Ordering::Relaxed);
+            sampler.sample(&logits, &history[..n]).unwrap();
+            N_ALLOCATIONS.load(Ordering::Relaxed) - before
+        });
+        assert_eq!(counts[1..], [0; 5], "{config:?}");
     }
 }

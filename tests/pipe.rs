@@ -57,7 +57,7 @@ fn json(args: &[&str], input: &str) -> Value {
 fn a_prompt_from_a_pipe_and_from_the_arguments_give_the_same_text_and_nothing_else() {
     let flags = ["--seed", "7", "-n", "20"];
     let piped = complete(&flags, "once upon a time\n");
-    let given = complete(&[&flags[..], &["once", "upon a time"]].concat(), "this is not read");
+    let given = complete(&[&flags[..], &["once", "upon a time"]].concat(), "");
     assert_exit(&piped, 0);
     assert!(!piped.stdout.is_empty());
     assert_eq!(stdout(&piped), stdout(&given));
@@ -195,6 +195,14 @@ fn a_missing_model_fails_and_wrong_values_are_wrong_usage() {
         (&["--truncate", "back"], "front"),
         (&["--threads", "0"], "threads"),
         (&["--no-such-flag"], "--no-such-flag"),
+        (&["--samplers", "magic"], "there is no sampler"),
+        (&["--samples", "0"], "--samples"),
+        (&["--logprobs", "2"], "--json"),
+        (&["--jsonl"], "--jsonl"),
+        (&["--grammar", "g.lark", "--stop", "x"], "--stop"),
+        (&["--grammar", "g.lark", "--json-schema", "s.json"], "--json-schema"),
+        (&["--grammar", "g.lark", "--min-tokens", "2"], "--min-tokens"),
+        (&["--score", "--samples", "2"], "--score"),
     ] {
         let output = complete(&[flags, &["x"]].concat(), "");
         assert_exit(&output, 2);
@@ -218,6 +226,7 @@ fn a_reader_that_leaves_is_a_quiet_success() {
 #[test]
 fn the_text_streams_and_a_reader_that_has_enough_ends_it() {
     let mut child = siskin(&["complete", "-m", model(), "--seed", "1", "-n", "100000", "the"]).spawn().unwrap();
+    drop(child.stdin.take());
     let mut output = child.stdout.take().unwrap();
     output.read_exact(&mut [0; 1]).unwrap();
     drop(output);

@@ -32,6 +32,9 @@ pub enum Which {
     Full,
 }
 
+/// Bytes that the caches of several sequences may take: no machine that runs models is short of so much.
+pub(super) const MOST_CACHE: usize = 1 << 30;
+
 /// How a model is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenOptions {
@@ -43,6 +46,9 @@ pub struct OpenOptions {
     pub context_len: Option<usize>,
     /// Most tokens that the cache holds, whatever the model's context.
     pub longest_context: Option<usize>,
+    /// Sequences held side by side, so that their texts are written together: fewer where their caches would take more
+    /// than a gigabyte, and one on candle.
+    pub n_sequences: usize,
     /// How the cache keeps keys and values.
     pub cache: CacheType,
     /// The instruction set to compute with.
@@ -57,6 +63,7 @@ impl OpenOptions {
             n_threads,
             context_len: None,
             longest_context: None,
+            n_sequences: 1,
             cache: CacheType::F16,
             isa: Isa::best(),
         }
@@ -69,7 +76,10 @@ impl OpenOptions {
 
     fn settings(&self, config: &Config) -> Settings {
         let context_len = self.context_of(config.block_size);
-        Settings { context_len, n_sequences: 1, n_threads: self.n_threads, cache: self.cache, isa: self.isa }
+        // Keys and values, of 32 bits at most.
+        let per_sequence = 8 * config.n_layer * config.n_kv_head * config.head_dim * context_len;
+        let n_sequences = self.n_sequences.min(MOST_CACHE / per_sequence.max(1)).max(1);
+        Settings { context_len, n_sequences, n_threads: self.n_threads, cache: self.cache, isa: self.isa }
     }
 }
 

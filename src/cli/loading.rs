@@ -44,6 +44,11 @@ enum Cache {
 impl LoadingArgs {
     /// Opens the model that `name` means (see [`checkpoint::find`]).
     pub(super) fn open(&self, name: Option<&str>) -> Result<Opened> {
+        self.open_for(name, 1)
+    }
+
+    /// The same for `n_sequences` texts that are written together.
+    pub(super) fn open_for(&self, name: Option<&str>, n_sequences: usize) -> Result<Opened> {
         let which = match self.weights {
             Weights::Fastest => Which::Fastest,
             Weights::Full => Which::Full,
@@ -53,7 +58,7 @@ impl LoadingArgs {
             Cache::F16 => CacheType::F16,
             Cache::Q8 => CacheType::Q8,
         };
-        let options = OpenOptions { which, cache, ..OpenOptions::new(n_threads(self.threads)) };
+        let options = OpenOptions { which, cache, n_sequences, ..OpenOptions::new(n_threads(self.threads)) };
         checkpoint::open(name, Path::new(RUNS), options)
     }
 }

@@ -6,6 +6,7 @@ mod bench;
 mod bench_model;
 mod chat;
 mod complete;
+mod completions;
 mod corpus;
 mod display;
 mod eval;
@@ -17,6 +18,7 @@ mod import;
 mod info;
 mod interrupt;
 mod loading;
+mod man;
 mod pull;
 mod quantize;
 mod quantize_words;
@@ -31,6 +33,8 @@ mod train_words;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+pub use completions::answer_shell;
 
 /// Exit codes of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +72,7 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Finetune(Box<finetune::FinetuneArgs>),
     Chat(chat::ChatArgs),
-    Complete(complete::CompleteArgs),
+    Complete(Box<complete::CompleteArgs>),
     Info(info::InfoArgs),
     Eval(eval::EvalArgs),
     Quantize(quantize::QuantizeArgs),
@@ -78,6 +82,8 @@ enum Command {
     Tokenizer(tokenizer::TokenizerArgs),
     Bench(bench::BenchArgs),
     Pull(pull::PullArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Runs the command that was typed.
@@ -86,7 +92,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Train(args) => train::run(*args),
         Command::Finetune(args) => finetune::run(*args),
         Command::Chat(args) => chat::run(args),
-        Command::Complete(args) => complete::run(args),
+        Command::Complete(args) => complete::run(*args),
         Command::Info(args) => info::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Quantize(args) => quantize::run(args),
@@ -96,6 +102,8 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Tokenizer(args) => tokenizer::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Pull(args) => pull::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }
 

@@ -42,11 +42,9 @@ impl Writer for Samples {
     fn texts(&mut self, weights: &[f32], n_texts: usize, n_tokens: usize) -> Result<Vec<Vec<u32>>> {
         let n_tokens = n_tokens.min(self.config.block_size);
         let mut engine = Engine::in_step(&self.config, weights, n_tokens, n_texts, self.n_threads)?;
-        let unfiltered =
-            SamplerConfig { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..SamplerConfig::default() };
         let sampler = |i: usize| {
             let seed = self.seed.wrapping_add(TEXTS_SEED + i as u64);
-            Sampler::new(SamplerConfig { seed, ..unfiltered.clone() })
+            Sampler::new(SamplerConfig { seed, ..SamplerConfig::plain() })
         };
         let mut samplers = (0..n_texts).map(sampler).collect::<Result<Vec<Sampler>>>()?;
         let mut texts = vec![Vec::with_capacity(n_tokens); n_texts];

@@ -14,7 +14,7 @@ use crate::generation::Sampler;
 use crate::inference::LanguageModel;
 
 /// Prompt tokens fed at once: large enough for the matrix kernels to be busy, small enough that Ctrl-C is felt at once.
-const N_CHUNK: usize = 128;
+pub(super) const N_CHUNK: usize = 128;
 
 /// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub enum StopReason {
     ContextFull,
     /// The user interrupted.
     Interrupted,
+    /// What a grammar describes is whole, and nothing can follow.
+    Whole,
+    /// The text was cut off, and then closed as its grammar demands.
+    Closed,
 }
 
 /// What ends a generation.
@@ -148,6 +152,7 @@ impl<'a> Session<'a> {
 
     /// Continues the ids: an iterator over the new ones, each kept in the session as it is returned.
     pub fn generate<'s>(&'s mut self, sampler: &'s mut Sampler, limits: Limits<'s>) -> Generation<'s, 'a> {
+        sampler.start(limits.end_ids);
         Generation { session: self, sampler, limits, n_generated: 0, stop: None, failed: false }
     }
 

@@ -24,6 +24,7 @@ pub fn continue_text(
     stops: &mut StopStrings,
     on_text: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<Outcome> {
+    sampler.prepare(tokenizer)?;
     let mut characters = TextStream::new(tokenizer);
     let mut show = |text: String| if text.is_empty() { Ok(()) } else { on_text(&text) };
     let mut n_generated = 0;

@@ -3,14 +3,14 @@
 //! One code path serves one token and many: kernels give a row the same bits whatever rows are computed with it, so the
 //! logits do not depend on how a prompt is cut into chunks or on what the cache held before.
 //!
-//! Several sequences can grow in step, one token each at a time: the weights are then read once for all of them, which
-//! is what makes many samples cheap.
+//! Several sequences can grow side by side, one token each at a time: the weights are then read once for all of them,
+//! which is what makes many samples cheap.
 
 use super::LanguageModel;
 use super::bench::{Arithmetic, Facts};
 use super::weights::{FlatWeights, WeightSource, pack};
 use crate::kernels::quantized::WeightType;
-use crate::kernels::transformer::{CacheType, State, Transformer};
+use crate::kernels::transformer::{CacheType, Place, State, Transformer};
 use crate::kernels::{Cpu, Isa};
 use crate::model::Config;
 use anyhow::{Result, ensure};
@@ -27,7 +27,7 @@ const MOST_CHUNK: usize = 768;
 pub struct Settings {
     /// Tokens that the cache can hold.
     pub context_len: usize,
-    /// Sequences that grow in step.
+    /// Sequences that grow side by side.
     pub n_sequences: usize,
     /// Threads to compute with.
     pub n_threads: usize,
@@ -45,7 +45,11 @@ pub struct Engine {
     model: Transformer,
     state: State,
     chunk: usize,
-    n_cached: usize,
+    /// Of each sequence.
+    n_cached: Vec<usize>,
+    /// What a step reads and where it goes: kept from step to step.
+    ids: Vec<u32>,
+    places: Vec<Place>,
 }
 
 impl Engine {
@@ -64,7 +68,8 @@ impl Engine {
         let chunk = (CHUNK_PER_THREAD * cpu.n_threads()).clamp(1, MOST_CHUNK).min(context_len);
         let n_rows = chunk.max(n_sequences);
         let state = State::new(&model, cache, context_len, n_sequences, n_rows, n_sequences, cpu.n_threads());
-        Ok(Engine { cpu, config: config.clone(), settings, model, state, chunk, n_cached: 0 })
+        let (n_cached, ids, places) = (vec![0; n_sequences], Vec::new(), Vec::new());
+        Ok(Engine { cpu, config: config.clone(), settings, model, state, chunk, n_cached, ids, places })
     }
 
     /// Packs `weights` (in the order of [`crate::model::Layout`]) for a cache of `context_len` tokens on `n_threads`
@@ -125,24 +130,43 @@ impl Engine {
     /// the cache has room for one more.
     pub fn step(&mut self, ids: &[u32]) -> &[f32] {
         assert_eq!(ids.len(), self.settings.n_sequences, "an id for each sequence");
-        assert!(
-            self.n_cached < self.settings.context_len,
-            "the context of {} tokens is full",
-            self.settings.context_len
-        );
-        self.rows(ids, ids.len())
+        self.step_some(ids.iter().copied().enumerate())
     }
 
-    /// Reads ids, as many of each sequence as of the others, and judges what follows the last `n_judged` rows.
-    fn rows(&mut self, ids: &[u32], n_judged: usize) -> &[f32] {
-        let first = self.n_cached;
-        self.n_cached += ids.len() / self.settings.n_sequences;
-        self.model.pass(&self.cpu, &mut self.state, ids, first, n_judged)
+    fn step_some(&mut self, next: impl Iterator<Item = (usize, u32)>) -> &[f32] {
+        self.ids.clear();
+        self.places.clear();
+        for (sequence, id) in next {
+            let first_position = self.n_cached[sequence];
+            let n_context = self.settings.context_len;
+            assert!(first_position < n_context, "the context of {n_context} tokens is full");
+            self.n_cached[sequence] += 1;
+            self.ids.push(id);
+            self.places.push(Place { sequence, first_position });
+        }
+        self.model.pass(&self.cpu, &mut self.state, &self.ids, &self.places, self.ids.len())
     }
 
-    fn check_room(&self, ids: &[u32]) {
-        assert!(self.n_cached + ids.len() <= self.settings.context_len, "{} ids do not fit", ids.len());
-        assert_eq!(self.settings.n_sequences, 1, "several sequences grow by `step`");
+    /// Reads ids of a sequence and judges what follows the last `n_judged`.
+    fn rows(&mut self, sequence: usize, ids: &[u32], n_judged: usize) -> &[f32] {
+        let place = Place { sequence, first_position: self.n_cached[sequence] };
+        self.n_cached[sequence] += ids.len();
+        self.model.pass(&self.cpu, &mut self.state, ids, &[place], n_judged)
+    }
+
+    /// Reads ids of a sequence, in chunks, and judges what follows the last.
+    fn read(&mut self, sequence: usize, ids: &[u32]) -> &[f32] {
+        assert!(!ids.is_empty(), "there is no id to read");
+        self.check_room(sequence, ids);
+        let n_first = (ids.len() - 1) / self.chunk * self.chunk;
+        for chunk in ids[..n_first].chunks(self.chunk) {
+            self.rows(sequence, chunk, 0);
+        }
+        self.rows(sequence, &ids[n_first..], 1)
+    }
+
+    fn check_room(&self, sequence: usize, ids: &[u32]) {
+        assert!(self.n_cached[sequence] + ids.len() <= self.settings.context_len, "{} ids do not fit", ids.len());
     }
 }
 
@@ -156,32 +180,42 @@ impl LanguageModel for Engine {
     }
 
     fn n_cached(&self) -> usize {
-        self.n_cached
+        self.n_cached[0]
     }
 
     fn truncate(&mut self, n_tokens: usize) {
-        self.n_cached = self.n_cached.min(n_tokens);
+        self.truncate_sequence(0, n_tokens);
     }
 
     fn feed(&mut self, ids: &[u32]) -> &[f32] {
-        assert!(!ids.is_empty(), "there is no id to read");
-        self.check_room(ids);
-        let n_first = (ids.len() - 1) / self.chunk * self.chunk;
-        for chunk in ids[..n_first].chunks(self.chunk) {
-            self.rows(chunk, 0);
-        }
-        self.rows(&ids[n_first..], 1)
+        self.read(0, ids)
     }
 
     fn feed_each(&mut self, ids: &[u32], each: &mut dyn FnMut(&[f32])) {
-        self.check_room(ids);
+        self.check_room(0, ids);
         let v = self.config.vocab_size;
         // As many rows of logits as fit 16 MB, which is the CPU's nearest large cache.
         let n_rows = ((4 << 20) / v).clamp(1, self.chunk);
         self.state.make_room(n_rows.min(ids.len()) * v);
         for chunk in ids.chunks(n_rows) {
-            self.rows(chunk, chunk.len()).chunks_exact(v).for_each(&mut *each);
+            self.rows(0, chunk, chunk.len()).chunks_exact(v).for_each(&mut *each);
         }
+    }
+
+    fn n_sequences(&self) -> usize {
+        self.settings.n_sequences
+    }
+
+    fn truncate_sequence(&mut self, sequence: usize, n_tokens: usize) {
+        self.n_cached[sequence] = self.n_cached[sequence].min(n_tokens);
+    }
+
+    fn feed_sequence(&mut self, sequence: usize, ids: &[u32]) -> Result<&[f32]> {
+        Ok(self.read(sequence, ids))
+    }
+
+    fn step_sequences(&mut self, next: &[(usize, u32)]) -> Result<&[f32]> {
+        Ok(self.step_some(next.iter().copied()))
     }
 }
 
@@ -272,6 +306,32 @@ mod tests {
             let logits = together.step(&[0, 1, 2].map(|s| sequences[s][i])).to_vec();
             for (s, logits) in logits.chunks_exact(50).enumerate() {
                 assert_eq!(alone[s].feed(&[sequences[s][i]]), logits, "sequence {s} after {i} ids");
+            }
+        }
+    }
+
+    #[test]
+    fn sequences_of_any_length_side_by_side_have_the_bits_of_each_alone() {
+        let weights: Vec<f32> = initial_weights(&config(), 3).iter().map(|w| w * 5.0).collect();
+        let prompts: [Vec<u32>; 3] = [(5, 3), (40, 7), (1, 11)].map(|(n, k)| (0..n).map(|i| i * k % 50).collect());
+        for n_threads in [1, 2] {
+            let mut together = Engine::in_step(&config(), &weights, 60, 3, n_threads).unwrap();
+            let mut alone: Vec<Engine> = prompts.iter().map(|_| engine(1)).collect();
+            together.feed_sequence(1, &[9; 20]).unwrap();
+            together.truncate_sequence(1, 0);
+            for (s, prompt) in prompts.iter().enumerate() {
+                assert_eq!(
+                    together.feed_sequence(s, prompt).unwrap(),
+                    alone[s].feed(prompt),
+                    "the prompt of sequence {s}"
+                );
+            }
+            for (i, who) in [&[0, 1, 2][..], &[2, 0], &[1], &[1, 2], &[2, 1, 0]].iter().enumerate() {
+                let next: Vec<(usize, u32)> = who.iter().map(|&s| (s, (i * 7 + s) as u32)).collect();
+                let logits = together.step_sequences(&next).unwrap().to_vec();
+                for (&(s, id), logits) in next.iter().zip(logits.chunks_exact(50)) {
+                    assert_eq!(alone[s].feed(&[id]), logits, "sequence {s} at step {i}, {n_threads} threads");
+                }
             }
         }
     }

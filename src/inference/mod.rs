@@ -40,6 +40,26 @@ pub trait LanguageModel {
     fn try_feed(&mut self, ids: &[u32]) -> Result<&[f32]> {
         Ok(self.feed(ids))
     }
+    /// Sequences that it holds side by side, each with a cache of its own; all that is above is about the first.
+    fn n_sequences(&self) -> usize {
+        1
+    }
+    /// [`truncate`](Self::truncate) of one sequence.
+    fn truncate_sequence(&mut self, sequence: usize, n_tokens: usize) {
+        assert_eq!(sequence, 0, "there is one sequence");
+        self.truncate(n_tokens);
+    }
+    /// [`try_feed`](Self::try_feed) of one sequence.
+    fn feed_sequence(&mut self, sequence: usize, ids: &[u32]) -> Result<&[f32]> {
+        assert_eq!(sequence, 0, "there is one sequence");
+        self.try_feed(ids)
+    }
+    /// Reads one more id of each of some sequences (B), and returns the logits that follow each (B, V): the same as if each
+    /// were fed alone.
+    fn step_sequences(&mut self, next: &[(usize, u32)]) -> Result<&[f32]> {
+        let [(0, id)] = next else { panic!("there is one sequence") };
+        self.try_feed(&[*id])
+    }
 }
 
 /// What runs an architecture.

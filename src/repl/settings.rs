@@ -1,8 +1,8 @@
 //! What `/set` changes: the sampler's values and the length of an answer, by the names of the flags.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::generation::SamplerConfig;
+use crate::generation::{SETTINGS, SamplerConfig, Setting};
 use crate::repl::commands::nearest;
 
 /// The settings of a chat.
@@ -14,53 +14,39 @@ pub struct Settings {
     pub max_tokens: usize,
 }
 
-const NAMES: [&str; 8] =
-    ["temperature", "top-k", "top-p", "min-p", "repetition-penalty", "repetition-window", "seed", "max-tokens"];
+/// What a chat has beside the sampler's settings.
+const MAX_TOKENS: &str = "max-tokens";
+
+/// The names of all settings, in the order in which they are listed.
+fn names() -> Vec<&'static str> {
+    SETTINGS.iter().map(|setting| setting.name).chain([MAX_TOKENS]).collect()
+}
 
 impl Settings {
     /// The settings with `name` changed to `value`; the error names the range, or the settings there are.
     pub(super) fn with(&self, name: &str, value: &str) -> Result<Settings> {
-        let name = name.replace('_', "-");
         let mut changed = self.clone();
-        let sampler = &mut changed.sampler;
-        match name.as_str() {
-            "temperature" => sampler.temperature = parse(&name, value, "a number")?,
-            "top-k" => sampler.top_k = parse(&name, value, "a whole number")?,
-            "top-p" => sampler.top_p = parse(&name, value, "a number")?,
-            "min-p" => sampler.min_p = parse(&name, value, "a number")?,
-            "repetition-penalty" => sampler.repetition_penalty = parse(&name, value, "a number")?,
-            "repetition-window" => sampler.repetition_window = parse(&name, value, "a whole number")?,
-            "seed" => sampler.seed = parse(&name, value, "a whole number")?,
-            "max-tokens" => changed.max_tokens = parse(&name, value, "a whole number")?,
-            _ => match nearest(&name, &NAMES) {
+        let name = name.replace('_', "-");
+        if let Some(setting) = Setting::named(&name) {
+            setting.set(&mut changed.sampler, value)?;
+        } else if name == MAX_TOKENS {
+            let wanted = || format!("{name} must be a whole number, but {value:?} is none");
+            changed.max_tokens = value.parse().with_context(wanted)?;
+        } else {
+            match nearest(&name, &names()) {
                 Some(near) => bail!("there is no setting {name}: did you mean {near}?"),
-                None => bail!("there is no setting {name}: there are {}", NAMES.join(", ")),
-            },
+                None => bail!("there is no setting {name}: there are {}", names().join(", ")),
+            }
         }
-        changed.sampler.validate()?;
         Ok(changed)
     }
 
     /// Every setting with its value, one a line.
     pub(super) fn list(&self) -> String {
-        let sampler = &self.sampler;
-        let values: [&dyn std::fmt::Display; NAMES.len()] = [
-            &sampler.temperature,
-            &sampler.top_k,
-            &sampler.top_p,
-            &sampler.min_p,
-            &sampler.repetition_penalty,
-            &sampler.repetition_window,
-            &sampler.seed,
-            &self.max_tokens,
-        ];
-        let lines: Vec<String> = NAMES.iter().zip(values).map(|(name, value)| format!("{name:18} {value}")).collect();
+        let values = SETTINGS.iter().map(|setting| setting.get(&self.sampler)).chain([self.max_tokens.to_string()]);
+        let lines: Vec<String> = names().iter().zip(values).map(|(name, value)| format!("{name:18} {value}")).collect();
         lines.join("\n")
     }
-}
-
-fn parse<T: std::str::FromStr>(name: &str, value: &str, wanted: &str) -> Result<T> {
-    value.parse().map_err(|_| anyhow!("{name} must be {wanted}, but {value:?} is none"))
 }
 
 #[cfg(test)]
@@ -73,10 +59,11 @@ mod tests {
 
     #[test]
     fn every_listed_setting_can_be_set() {
-        for name in NAMES {
-            let changed = settings().with(name, "1").unwrap();
+        for name in names() {
+            let value = if name == "samplers" { "top-k,temperature" } else { "1" };
+            let changed = settings().with(name, value).unwrap();
             let line = changed.list().lines().find(|line| line.starts_with(name)).unwrap().to_string();
-            assert!(line.ends_with(" 1"), "{line}");
+            assert!(line.ends_with(&format!(" {value}")), "{line}");
         }
         assert_eq!(settings().with("top_k", "3").unwrap().sampler.top_k, 3);
     }
@@ -88,7 +75,7 @@ mod tests {
             ("max-tokens", "-1", "max-tokens must be a whole number"),
             ("top-p", "2", "top-p is 2, but must be above 0 and at most 1"),
             ("temprature", "1", "there is no setting temprature: did you mean temperature?"),
-            ("colour", "1", "there is no setting colour: there are temperature, top-k"),
+            ("colour", "1", "there is no setting colour: there are repetition-penalty, "),
         ] {
             let error = settings().with(name, value).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

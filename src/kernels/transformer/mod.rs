@@ -32,4 +32,5 @@ mod vector;
 
 pub use cache::CacheType;
 pub use network::{Block, Norm, Projection, Shape, Transformer};
+pub use pass::Place;
 pub use state::State;

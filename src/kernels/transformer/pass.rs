@@ -40,37 +40,51 @@ const LEAST_TOKENS: usize = 8;
 const STRIP: usize = 8;
 
 impl Transformer {
-    /// Reads `ids`, as many of each of the state's sequences as of the others and one sequence after the other, at
-    /// positions from `first_position` on, and returns the logits (judged, V) that follow the last `n_judged` rows.
+    /// Reads `ids`, as many for each of `places` as for the others and one place after the other, and returns the logits
+    /// (judged, V) that follow the last `n_judged` rows.
     ///
-    /// Panics where ids are outside the vocabulary, or there are more than the state has room for.
+    /// Panics where ids are outside the vocabulary, two places are of one sequence, or there are more of anything than the
+    /// state has room for.
     pub fn pass<'s>(
         &self,
         cpu: &Cpu,
         state: &'s mut State,
         ids: &[u32],
-        first_position: usize,
+        places: &[Place],
         n_judged: usize,
     ) -> &'s [f32] {
-        let (n, n_sequences, v) = (ids.len(), state.n_sequences, self.shape.vocab_size);
-        let n_each = n / n_sequences;
-        assert!(n > 0 && n == n_each * n_sequences && n <= state.n_rows, "{n} ids of {n_sequences} sequences");
-        assert!(first_position + n_each <= state.context_len, "{n_each} ids from position {first_position}");
+        let (n, n_places, v) = (ids.len(), places.len(), self.shape.vocab_size);
+        let n_each = n / n_places.max(1);
+        assert!(n > 0 && n == n_each * n_places && n <= state.n_rows, "{n} ids for {n_places} places");
+        for (i, place) in places.iter().enumerate() {
+            let Place { sequence, first_position } = *place;
+            assert!(sequence < state.n_sequences, "sequence {sequence} of {}", state.n_sequences);
+            assert!(first_position + n_each <= state.context_len, "{n_each} ids from position {first_position}");
+            assert!(places[..i].iter().all(|other| other.sequence != sequence), "sequence {sequence} twice");
+        }
         assert!(ids.iter().all(|&id| (id as usize) < v), "ids are below {v}");
         assert!(n_judged <= n && n_judged * v <= state.logits().len(), "{n_judged} of {n} rows judged");
         let (views, isa) = (state.views(), cpu.isa);
         cpu.pool.together(|member| {
-            let divides_tokens = n_sequences == 1 && n_judged <= 1 && n >= LEAST_TOKENS * member.n_threads;
+            let divides_tokens = n_places == 1 && n_judged <= 1 && n >= LEAST_TOKENS * member.n_threads;
             let own = if divides_tokens { Own::some(n, member.thread, member.n_threads) } else { Own::all(n) };
             let whole = views;
             let views = if divides_tokens { views.rows(own.first_row..own.first_row + own.n) } else { views };
-            let thread =
-                Thread { model: self, whole, views, isa, member, ids, first_position, n_each, own, divides_tokens };
+            let thread = Thread { model: self, whole, views, isa, member, ids, places, n_each, own, divides_tokens };
             // SAFETY: the views are exclusive borrows for as long as the threads work; these follow the table above.
             unsafe { thread.go(n_judged) };
         });
         &state.logits()[..n_judged * v]
     }
+}
+
+/// Where the ids of one sequence go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The sequence, below the state's number of them.
+    pub sequence: usize,
+    /// The position of the first id.
+    pub first_position: usize,
 }
 
 /// The tokens that a thread computes.
@@ -113,7 +127,7 @@ struct Thread<'a> {
     isa: Isa,
     member: Member<'a>,
     ids: &'a [u32],
-    first_position: usize,
+    places: &'a [Place],
     n_each: usize,
     own: Own,
     /// Whether this thread has its tokens to itself.
@@ -237,7 +251,8 @@ impl<'a> Thread<'a> {
     }
 
     fn position(&self, row: usize) -> usize {
-        self.first_position + self.own.token(row) % self.n_each
+        let token = self.own.token(row);
+        self.places[token / self.n_each].first_position + token % self.n_each
     }
 
     /// This thread's part of `n` things to do with its tokens.
@@ -391,7 +406,8 @@ impl<'a> Thread<'a> {
                 let weight = &block.qk_norms[usize::from(!is_q)];
                 norm_and_turn(self.isa, rope, position, weight, self.model.shape.norm_eps, x);
             }
-            let slot = |head: usize| Slot { layer, sequence: row / self.n_each, head };
+            let sequence = self.places[self.own.token(row) / self.n_each].sequence;
+            let slot = |head: usize| Slot { layer, sequence, head };
             if is_v {
                 self.views.cache.store_value(self.isa, slot(head - heads.n_head - heads.n_kv_head), position, x);
             } else if !is_q {
@@ -425,12 +441,12 @@ impl<'a> Thread<'a> {
             // Later queries see more. Threads take turns from both ends, so that each gets early and late ones.
             let n_queries = self.n_each * group;
             let mut n_taken = 0;
-            for sequence in 0..self.ids.len() / self.n_each {
+            for place in 0..self.places.len() {
                 for kv_head in 0..heads.n_kv_head {
                     for first in (0..n_queries).step_by(ROWS) {
                         let turn = n_taken % (2 * n_threads);
                         if turn.min(2 * n_threads - 1 - turn) == self.member.thread {
-                            self.attend_queries(layer, sequence, kv_head, first..(first + ROWS).min(n_queries));
+                            self.attend_queries(layer, place, kv_head, first..(first + ROWS).min(n_queries));
                         }
                         n_taken += 1;
                     }
@@ -440,12 +456,13 @@ impl<'a> Thread<'a> {
     }
 
     /// Query g of a key/value head is that of position g / group, of the head's query head g % group.
-    unsafe fn attend_queries(&self, layer: usize, sequence: usize, kv_head: usize, queries: Range<usize>) {
+    unsafe fn attend_queries(&self, layer: usize, place: usize, kv_head: usize, queries: Range<usize>) {
         let (heads, d) = (self.model.shape.heads, self.model.shape.heads.head_dim);
         let group = heads.n_head / heads.n_kv_head;
+        let sequence = self.places[place].sequence;
         let stored = self.views.cache.stored(Slot { layer, sequence, head: kv_head });
         let query = |g: usize| {
-            let (row, head) = (sequence * self.n_each + g / group, kv_head * group + g % group);
+            let (row, head) = (place * self.n_each + g / group, kv_head * group + g % group);
             Query {
                 q: self.views.qkv.as_ptr_at(row * heads.qkv_width() + head * d),
                 out: self.views.attention.as_ptr_at((row * heads.n_head + head) * d),
