@@ -40,7 +40,11 @@ impl TypingHelper {
     fn candidates(&self, line: &str, pos: usize) -> (usize, Vec<Pair>) {
         let typed = &line[..pos];
         let Some((name, rest)) = typed.split_once(char::is_whitespace) else {
-            return (0, beginning_with(typed, COMMANDS.iter().map(|known| known.name), " "));
+            let found = COMMANDS.iter().filter(|known| known.name.starts_with(typed)).map(|known| Pair {
+                display: known.name.to_string(),
+                replacement: format!("{}{}", known.name, if known.usage.is_empty() { "" } else { " " }),
+            });
+            return (0, found.collect());
         };
         let takes = COMMANDS.iter().find(|known| known.name == name).map_or(Takes::Nothing, |known| known.takes);
         let start = pos - rest.trim_start().len();
@@ -106,8 +110,9 @@ impl TypingHelper {
             return self.is_new.then(|| only_shown(FIRST_HINT));
         }
         if let Some(known) = known(line).filter(|known| line.len() <= known.name.len() + 1) {
-            let usage = &known.usage[line.len().min(known.name.len() + 1) - known.name.len()..];
-            return (!usage.is_empty()).then(|| only_shown(usage));
+            // Without the blank, once that is there.
+            let usage = known.usage.get(line.len() - known.name.len()..).filter(|usage| !usage.is_empty());
+            return usage.map(only_shown);
         }
         // Names of files would need the disk at every key.
         let has_names = line.len() > 1 && known(line).is_none_or(|known| known.takes == Takes::Setting);
@@ -181,9 +186,9 @@ mod tests {
     #[test]
     fn commands_and_settings_complete() {
         for (line, expected) in [
-            ("/te", &["/template "][..]),
-            ("/st", &["/stats "]),
-            ("/s", &["/system ", "/set ", "/show ", "/save ", "/source ", "/stats "]),
+            ("/te", &["/template"][..]),
+            ("/st", &["/stats"]),
+            ("/s", &["/system ", "/set ", "/show", "/save ", "/source", "/stats"]),
             ("/set te", &["/set temperature "]),
             ("/set top", &["/set top-k ", "/set top-p "]),
             ("/set  top-k", &["/set  top-k "]),
@@ -218,6 +223,7 @@ mod tests {
             ("/", None),
             ("/he", Some(("lp", 2))),
             ("/help", None),
+            ("/help ", None),
             ("/save", Some((" FILE", 0))),
             ("/save ", Some(("FILE", 0))),
             ("/save x", None),

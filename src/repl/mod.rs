@@ -36,11 +36,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use unicode_width::UnicodeWidthStr;
 
 use crate::generation::{Sampler, StopReason, visible};
 use crate::inference::LanguageModel;
 use crate::tokenizer::{ChatTemplate, Message, Tokenizer};
-use commands::Command;
+use commands::{Command, wrapped};
 use conversation::{Answered, Conversation, too_long};
 use obey::Next;
 use paint::{Ink, Paint};
@@ -231,7 +232,7 @@ impl<'a> Chat<'a> {
     pub fn error(&mut self, words: &dyn Display) {
         let words = words.to_string();
         let label = self.paint().paint(Ink::Red, "error:").into_owned();
-        let _ = writeln!(self.notes, "{label} {}", visible(&words)).and_then(|()| self.notes.flush());
+        self.show(&format!("{label} {}", visible(&words)));
     }
 
     fn answer_lines(&mut self, lines: &mut dyn Lines) -> Result<End> {
@@ -384,9 +385,14 @@ impl<'a> Chat<'a> {
         }
     }
 
-    /// A remark for the person; that it cannot be written is no reason to stop.
+    /// A remark for the person, in lines that fit the window; that it cannot be written is no reason to stop.
     fn note(&mut self, words: impl Display) {
-        let words = words.to_string();
+        let columns = if self.style.interactive { (self.style.columns)().saturating_sub(1) } else { usize::MAX };
+        let fitted = |line: &str| match line.width() <= columns {
+            true => vec![line.to_string()],
+            false => wrapped(line, columns),
+        };
+        let words = words.to_string().split('\n').flat_map(fitted).collect::<Vec<_>>().join("\n");
         let shown = self.paint().paint(Ink::Dim, &words).into_owned();
         self.show(&shown);
     }

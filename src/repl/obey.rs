@@ -245,8 +245,8 @@ impl Chat<'_> {
             true => paint.paint(Ink::Bold, word).into_owned(),
             false => word.to_string(),
         };
-        let lines = wrapped(&visible(passage), columns.max(8));
-        lines.iter().map(|line| line.split(' ').map(word).collect::<Vec<_>>().join(" ")).collect()
+        let lines = passage.lines().flat_map(|line| wrapped(&visible(line), columns.max(8)));
+        lines.map(|line| line.split(' ').map(word).collect::<Vec<_>>().join(" ")).collect()
     }
 
     fn everything(&self) -> String {

@@ -13,7 +13,8 @@ use ahash::{AHashMap, AHashSet};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::checkpoint::{Manifest, ModelDir};
-use crate::data::{Corpus, CorpusReport, Side};
+use crate::data::{Body, Corpus, CorpusReport, Side};
+use crate::tokenizer::Message;
 use crate::training::overlap::{Found, Search};
 
 /// Passages that are shown.
@@ -84,10 +85,22 @@ impl Source {
                 return Ok(false);
             }
             if piece.side == Side::Train {
-                each(&piece.body.into_text(), piece.ends);
+                each(&as_text(piece.body), piece.ends);
             }
         }
         Ok(true)
+    }
+}
+
+/// What is said, with who says it: a conversation in pairs of turns, each a paragraph.
+fn as_text(body: Body) -> String {
+    match body {
+        Body::Text(text) => text,
+        Body::Messages(messages) => {
+            let line = |message: &Message| format!("{}: {}", message.role, message.content);
+            let pair = |pair: &[Message]| pair.iter().map(line).collect::<Vec<_>>().join("\n");
+            messages.chunks(2).map(pair).collect::<Vec<_>>().join("\n\n")
+        }
     }
 }
 
@@ -281,6 +294,13 @@ mod tests {
         let lengths: Vec<usize> = passages(&long).map(|passage| passage.split_whitespace().count()).collect();
         assert_eq!(lengths, [60, 60, 30]);
         assert_eq!(passages(&"x ".repeat(60)).count(), 1);
+    }
+
+    #[test]
+    fn a_conversation_has_a_passage_for_each_pair_of_turns() {
+        let message = |role: &str| Message { role: role.into(), content: "hi".into() };
+        let text = as_text(Body::Messages(["user", "assistant", "user"].map(message).to_vec()));
+        assert_eq!(passages(&text).collect::<Vec<_>>(), ["user: hi\nassistant: hi", "user: hi"]);
     }
 
     #[test]

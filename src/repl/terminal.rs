@@ -16,10 +16,13 @@ use rustyline::{
 
 use crate::repl::helper::TypingHelper;
 use crate::repl::history::create_private;
+use crate::repl::paint::{Ink, Paint};
 use crate::repl::{Line, Lines, editor, multiline};
 
 /// Messages kept in the history.
 const N_HISTORY: usize = 1000;
+
+const PROMPT: &str = "> ";
 
 /// How a person types.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +43,8 @@ pub struct Typing {
 pub struct TerminalLines {
     editor: Editor<TypingHelper, DefaultHistory>,
     history: Option<PathBuf>,
-    prompt: (&'static str, &'static str),
+    /// Plain, and in colour.
+    prompt: (&'static str, String),
     /// The person's editor.
     command: String,
     /// Ctrl-G was pressed.
@@ -72,7 +76,7 @@ impl TerminalLines {
         });
         let wants_editor = Arc::new(AtomicBool::new(false));
         bind_keys(&mut editor, &wants_editor);
-        let prompt = if colour { ("> ", "\x1b[1;36m> \x1b[0m") } else { ("> ", "> ") };
+        let prompt = (PROMPT, Paint::new(colour).paint(Ink::Cyan, PROMPT).into_owned());
         Ok(TerminalLines { editor, history, prompt, command: typing.editor, wants_editor })
     }
 
