@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy;
 
-use crate::checkpoint::Opened;
+use crate::checkpoint::{Opened, RUNS};
 use crate::cli::Exit;
 use crate::cli::complete::usage;
-use crate::cli::interrupt::ctrl_c_flag;
+use crate::cli::interrupt::{Interrupts, ctrl_c_flag};
 use crate::cli::loading::LoadingArgs;
 use crate::cli::sampling::SamplingArgs;
-use crate::repl::{Chat, End, Lines, PipedLines, Settings, Style, TerminalLines};
-use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate, Tokenizer};
+use crate::repl::{
+    Chat, ContextPolicy, End, Lines, OneLine, Partner, PipedLines, Settings, Style, TerminalLines, Typing,
+};
+use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate, Message, Tokenizer};
 
 /// Talk to a model
 #[derive(Args, Debug)]
@@ -24,7 +26,8 @@ use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate, Tokenizer};
     after_help = "Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands. Answers go to standard output, all else to
 standard error. Through a pipe (echo hello | siskin chat) every line is answered plainly.
 
-Environment: SISKIN_HISTORY is the file of the history (empty: none is kept); NO_COLOR turns colours off."
+Environment: SISKIN_HISTORY is the file of the history (empty: none is kept); VISUAL or EDITOR is what /edit and Ctrl-G open;
+NO_COLOR turns colours off."
 )]
 pub(super) struct ChatArgs {
     /// A directory, a .gguf file, a run's name, or hf:owner/name[:file]; the newest run if not given
@@ -39,6 +42,12 @@ pub(super) struct ChatArgs {
     /// Write turns by the Jinja template in this file, instead of as the model's own files say
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
+    /// Answer this, and leave
+    #[arg(long, value_name = "QUESTION")]
+    once: Option<String>,
+    /// What to do when the context is full
+    #[arg(long, value_name = "POLICY", default_value = "stop")]
+    context_policy: WhenFull,
     /// Keep no history of what is typed
     #[arg(long)]
     no_history: bool,
@@ -48,41 +57,112 @@ pub(super) struct ChatArgs {
     sampling: SamplingArgs,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WhenFull {
+    /// Say so, and go no further
+    Stop,
+    /// Forget the oldest turns, and say how many
+    Slide,
+}
+
 /// Runs the command.
 pub(super) fn run(args: ChatArgs) -> Result<Exit> {
     let sampler = match args.sampling.config() {
         Ok(sampler) => sampler,
         Err(error) => return Ok(usage(&format!("{error:#}"))),
     };
-    let model = args.name.as_deref().or(args.model.as_deref());
-    let Opened { name, tokenizer, model: mut engine, takes_turns, chat_template, .. } = args.loading.open(model)?;
-    let template = template(args.template.as_deref(), chat_template, &tokenizer)?;
-    let takes_turns = takes_turns || template.is_some();
-    let max_tokens = args.max_tokens.unwrap_or(if takes_turns { 512 } else { 128 });
-    let interactive = io::stdin().is_terminal();
-    let (to_terminal, notes_to_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
-    let colour = may_colour();
-    let style = Style { model: name, interactive, to_terminal, colour: colour && notes_to_terminal };
-
-    let interrupted = ctrl_c_flag()?;
-    let (mut out, mut notes) = (io::stdout(), io::stderr());
-    let mut lines: Box<dyn Lines> = if interactive {
-        let history = if args.no_history { None } else { history_path() };
-        Box::new(TerminalLines::open(history.as_deref(), colour, &mut notes)?)
-    } else {
-        Box::new(PipedLines::new(io::stdin().lock()))
-    };
-    let settings = Settings { sampler, max_tokens };
-    let mut chat =
-        Chat::new(&mut *engine, &tokenizer, takes_turns, settings, style, &interrupted, &mut out, &mut notes)?;
-    if let Some(template) = template {
-        chat = chat.with_template(template, tokenizer.turn_end_ids());
+    let mut opened = args.loading.open(args.name.as_deref().or(args.model.as_deref()))?;
+    let max_tokens = args.max_tokens.unwrap_or(if opened.takes_turns || opened.chat_template.is_some() { 512 } else { 128 });
+    let mut settings = Settings { sampler, max_tokens };
+    let interactive = args.once.is_none() && io::stdin().is_terminal();
+    let style = style(&args, interactive);
+    let interrupts = if interactive { Interrupts::of_a_chat()? } else { Interrupts { raised: ctrl_c_flag()?, deadly: None } };
+    let mut lines = lines(&args, interactive, &settings)?;
+    let mut said: Option<Vec<Message>> = None;
+    loop {
+        let (mut out, mut notes) = (io::stdout(), io::stderr());
+        let partner = partner(&mut opened, args.template.as_deref())?;
+        let mut chat = Chat::new(partner, settings.clone(), style.clone(), &interrupts.raised, &mut out, &mut notes)?;
+        match said {
+            Some(messages) => chat.go_on(&messages),
+            None => chat.greet(),
+        }
+        let next = loop {
+            match chat.run(&mut *lines)? {
+                End::Left | End::ReaderGone => return Ok(Exit::Done),
+                End::Unanswered => return Ok(Exit::Failed),
+                End::Interrupted => return Ok(Exit::Interrupted),
+                End::Model(name) => match interrupts.deadly_while(|| args.loading.open(Some(&name))) {
+                    Ok(next) => break next,
+                    Err(error) => chat.error(&format_args!("{error:#}")),
+                },
+            }
+        };
+        let (messages, so_far) = chat.said();
+        drop(chat);
+        (said, settings) = (Some(messages), so_far);
+        opened = next;
     }
-    Ok(match chat.run(&mut *lines)? {
-        End::Left | End::ReaderGone => Exit::Done,
-        End::Unanswered => Exit::Failed,
-        End::Interrupted => Exit::Interrupted,
+}
+
+/// The model, as the chat wants it.
+fn partner<'a>(opened: &'a mut Opened, template_file: Option<&Path>) -> Result<Partner<'a>> {
+    let template = template(template_file, opened.chat_template.take(), &opened.tokenizer)?;
+    // The weights may be a file within the directory of the model.
+    let folder = if opened.path.is_dir() { Some(opened.path.clone()) } else { opened.path.parent().map(Path::to_path_buf) };
+    Ok(Partner {
+        name: opened.name.clone(),
+        model: &mut *opened.model,
+        tokenizer: &opened.tokenizer,
+        takes_turns: opened.takes_turns,
+        template,
+        end_ids: opened.end_ids.clone(),
+        folder,
     })
+}
+
+fn style(args: &ChatArgs, interactive: bool) -> Style {
+    let policy = match args.context_policy {
+        WhenFull::Stop => ContextPolicy::Stop,
+        WhenFull::Slide => ContextPolicy::Slide,
+    };
+    Style {
+        interactive,
+        to_terminal: io::stdout().is_terminal(),
+        colour: may_colour() && io::stderr().is_terminal(),
+        columns,
+        policy,
+        home: etcetera::home_dir().ok(),
+    }
+}
+
+/// Where the lines come from: the command line, a person, or a pipe.
+fn lines(args: &ChatArgs, interactive: bool, settings: &Settings) -> Result<Box<dyn Lines>> {
+    if let Some(question) = &args.once {
+        return Ok(Box::new(OneLine::new(question.clone())));
+    }
+    if !interactive {
+        return Ok(Box::new(PipedLines::new(io::stdin().lock())));
+    }
+    let typing = Typing {
+        history: if args.no_history { None } else { history_path() },
+        colour: may_colour(),
+        editor: editor(),
+        settings: settings.names(),
+        runs: PathBuf::from(RUNS),
+    };
+    Ok(Box::new(TerminalLines::open(typing, &mut io::stderr())?))
+}
+
+/// The person's editor: `VISUAL`, else `EDITOR`, else what the system surely has.
+fn editor() -> String {
+    let named = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| env::var(name).ok()).find(|name| !name.trim().is_empty());
+    named.unwrap_or_else(|| if cfg!(windows) { "notepad" } else { "vi" }.to_string())
+}
+
+/// Columns of the window; as many as a window mostly has, where there is none.
+fn columns() -> usize {
+    terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0))
 }
 
 /// The template in the file that was asked for, else that of the model.

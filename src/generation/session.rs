@@ -77,13 +77,14 @@ pub struct Session<'a> {
     /// The model's judgement of what follows the first `n_judged` ids (V).
     logits: Vec<f32>,
     n_judged: usize,
+    n_fed: usize,
 }
 
 impl<'a> Session<'a> {
     /// An empty session; whatever the model had cached is forgotten.
     pub fn new(model: &'a mut dyn LanguageModel) -> Session<'a> {
         model.truncate(0);
-        Session { model, ids: Vec::new(), logits: Vec::new(), n_judged: 0 }
+        Session { model, ids: Vec::new(), logits: Vec::new(), n_judged: 0, n_fed: 0 }
     }
 
     /// All ids so far: prompts and answers.
@@ -94,6 +95,11 @@ impl<'a> Session<'a> {
     /// Ids that the model's context holds.
     pub fn n_context(&self) -> usize {
         self.model.context_len()
+    }
+
+    /// Ids that the model has been given so far: what was in its cache already does not count.
+    pub fn n_fed(&self) -> usize {
+        self.n_fed
     }
 
     /// Replaces everything by `ids`; what they share with the cached prefix is not computed again.
@@ -141,6 +147,7 @@ impl<'a> Session<'a> {
             let start = self.model.n_cached();
             let end = self.ids.len().min(start + N_CHUNK);
             let logits = self.model.try_feed(&self.ids[start..end])?;
+            self.n_fed += end - start;
             if end == self.ids.len() {
                 self.logits.clear();
                 self.logits.extend_from_slice(logits);
@@ -148,6 +155,28 @@ impl<'a> Session<'a> {
         }
         self.n_judged = self.ids.len();
         Ok(true)
+    }
+
+    /// Shows `each` the ids from `start` on (at least 1), each with the model's judgement of what may stand in its place
+    /// (V). The model reads them again for it; false when interrupted. The ids stay what they are.
+    pub fn replay(
+        &mut self,
+        start: usize,
+        interrupted: &AtomicBool,
+        each: &mut dyn FnMut(u32, &[f32]) -> Result<()>,
+    ) -> Result<bool> {
+        let ids = self.ids.clone();
+        self.truncate(start);
+        let shown = ids[start.min(ids.len())..].iter().try_fold(true, |goes_on, &id| {
+            if !goes_on || !self.prefill(interrupted)? {
+                return Ok(false);
+            }
+            each(id, &self.logits)?;
+            self.ids.push(id);
+            Ok(true)
+        });
+        self.ids = ids;
+        shown
     }
 
     /// Continues the ids: an iterator over the new ones, each kept in the session as it is returned.
@@ -297,6 +326,27 @@ mod tests {
         session.set_prompt(&edited[..301]).unwrap();
         assert_eq!(run(&mut session, 1, &[]).0, [5]);
         assert_eq!(n_fed.get(), 310);
+    }
+
+    #[test]
+    fn a_replay_shows_each_id_with_what_was_judged_before_it_and_changes_nothing() {
+        let mut model = counting(100);
+        let mut session = Session::new(&mut model);
+        session.set_prompt(&[3, 4]).unwrap();
+        let (written, _) = run(&mut session, 4, &[]);
+        let (before, n_fed) = (session.ids().to_vec(), session.n_fed());
+        let mut shown = Vec::new();
+        let mut each = |id: u32, logits: &[f32]| {
+            shown.push((id, logits.iter().position(|&logit| logit == 10.0).unwrap() as u32));
+            Ok(())
+        };
+        assert!(session.replay(2, &AtomicBool::new(false), &mut each).unwrap());
+        assert_eq!(shown, [(5, 5), (6, 6), (7, 7), (8, 8)]);
+        assert_eq!(session.ids(), before);
+        assert_eq!(session.n_fed(), n_fed + 4, "the prompt's last id, and all of the answer but its last");
+        assert_eq!(run(&mut session, 1, &[]).0, [9]);
+        assert!(!session.replay(2, &AtomicBool::new(true), &mut |_, _| Ok(())).unwrap());
+        assert_eq!((written.len(), session.ids().len()), (4, 7));
     }
 
     #[test]

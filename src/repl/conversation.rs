@@ -1,28 +1,67 @@
-//! A conversation as ids: whose turn it is, and what stands between two turns.
+//! A conversation as turns, and as the ids that a model reads of it.
 //!
-//! With a model that has learned from dialogues the turns are ChatML, each rendered once and appended, so that a turn
-//! costs only its own tokens. A model from elsewhere brings a template, which writes the whole dialogue anew each time, as
-//! it may change what it wrote before; what stays the same is not computed again. Any other model continues one growing
-//! text. Nothing is printed here.
+//! What was said is kept as turns, each with the ids of its answer as the model wrote them; the ids of the whole are made
+//! of these anew for every answer, and the session computes only what it has not read yet. So taking a turn back,
+//! answering again and dropping the oldest turns are changes of a list.
+//!
+//! With a model that has learned from dialogues the turns are ChatML. A model from elsewhere brings a template, which
+//! writes the whole dialogue, and may change what it wrote before. Any other model continues one growing text. Nothing is
+//! printed here.
 
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 
 use crate::generation::text::{Outcome, continue_text};
-use crate::generation::{Limits, Sampler, Session, StopReason, StopStrings};
+use crate::generation::{Limits, PromptTooLong, Sampler, Session, StopReason, StopStrings};
 use crate::inference::LanguageModel;
-use crate::tokenizer::{ChatTemplate, Message, Tokenizer};
+use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate, Message, Tokenizer};
+
+/// What happens to a conversation that no longer fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ContextPolicy {
+    /// Nothing more is said; the person is told.
+    #[default]
+    Stop,
+    /// The oldest turns are forgotten, but never the system message.
+    Slide,
+}
 
 /// How turns are set apart.
 enum Style {
     /// ChatML; `close` ends an answer, as in training.
-    Dialogue { close: Vec<u32>, end_ids: Vec<u32> },
+    Dialogue { close: Vec<u32> },
     /// As a template writes them; `now` is the time at which the conversation was begun.
-    Template { template: Box<ChatTemplate>, messages: Vec<Message>, end_ids: Vec<u32>, now: i64 },
+    Template { template: Box<ChatTemplate>, now: i64 },
     /// One text, to which both add.
-    Text { end_ids: [u32; 1] },
+    Text,
+}
+
+/// What the user said, and what the model did.
+#[derive(Debug, Clone, Default)]
+struct Turn {
+    question: String,
+    answer: Answer,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Answer {
+    text: String,
+    /// As the model wrote it: another way to cut the text into ids would not be what it has read.
+    ids: Vec<u32>,
+    /// The model has ended it itself.
+    ended: bool,
+}
+
+/// How an answer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) outcome: Outcome,
+    /// Turns forgotten to make room for it.
+    pub(super) n_dropped: usize,
+    /// Ids that the model read for it; what it remembered does not count.
+    pub(super) n_read: usize,
 }
 
 /// The turns so far, and the model that takes every second one.
@@ -30,37 +69,67 @@ pub(super) struct Conversation<'a> {
     session: Session<'a>,
     tokenizer: &'a Tokenizer,
     style: Style,
-    /// Ids before the last turn began: what is kept when the turn is taken back.
-    n_before: usize,
-    /// The model has ended the document, so what follows begins another.
-    ended: bool,
-    n_turns: usize,
+    end_ids: Vec<u32>,
+    policy: ContextPolicy,
+    system: Option<String>,
+    turns: Vec<Turn>,
+    /// The answer that is being given anew, should it not come to that.
+    former: Option<Answer>,
+    /// Turns forgotten of which nobody has been told yet.
+    n_dropped: usize,
 }
 
 impl<'a> Conversation<'a> {
-    /// An empty conversation. Dialogue needs a tokenizer with ChatML's marks; without them it is one text.
-    pub(super) fn new(model: &'a mut dyn LanguageModel, tokenizer: &'a Tokenizer, dialogue: bool) -> Result<Self> {
-        let end_of_text = tokenizer.end_of_text();
+    /// An empty conversation, in which the model ends its turn by one of `end_ids`. Dialogue needs a tokenizer with
+    /// ChatML's marks; without them it is one text.
+    pub(super) fn new(
+        model: &'a mut dyn LanguageModel,
+        tokenizer: &'a Tokenizer,
+        dialogue: bool,
+        mut end_ids: Vec<u32>,
+        policy: ContextPolicy,
+    ) -> Result<Self> {
         let style = match (tokenizer.im_start(), tokenizer.im_end()) {
             (Some(im_start), Some(im_end)) if dialogue => {
-                Style::Dialogue { close: close(tokenizer, im_end)?, end_ids: vec![im_end, im_start, end_of_text] }
+                end_ids.extend([im_end, im_start]);
+                Style::Dialogue { close: close(tokenizer, im_end)? }
             }
-            _ => Style::Text { end_ids: [end_of_text] },
+            _ => Style::Text,
         };
-        Ok(Conversation { session: Session::new(model), tokenizer, style, n_before: 0, ended: false, n_turns: 0 })
+        end_ids.push(tokenizer.end_of_text());
+        Ok(Conversation {
+            session: Session::new(model),
+            tokenizer,
+            style,
+            end_ids,
+            policy,
+            system: None,
+            turns: Vec::new(),
+            former: None,
+            n_dropped: 0,
+        })
     }
 
-    /// The same, empty, with turns as `template` writes them, which the model ends by one of `end_ids`.
-    pub(super) fn with_template(mut self, template: ChatTemplate, end_ids: Vec<u32>) -> Self {
+    /// The same, empty, with turns as `template` writes them.
+    pub(super) fn with_template(mut self, template: ChatTemplate) -> Self {
         self.reset();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
-        self.style = Style::Template { template: Box::new(template), messages: Vec::new(), end_ids, now };
+        self.style = Style::Template { template: Box::new(template), now };
         self
     }
 
     /// Whether turns are taken, instead of one text continued.
     pub(super) fn is_dialogue(&self) -> bool {
-        !matches!(self.style, Style::Text { .. })
+        !matches!(self.style, Style::Text)
+    }
+
+    /// The Jinja template by which turns are written; none for a growing text.
+    pub(super) fn template(&self) -> Option<&str> {
+        match &self.style {
+            Style::Dialogue { .. } => Some(CHATML_TEMPLATE),
+            Style::Template { template, .. } => Some(template.source()),
+            Style::Text => None,
+        }
     }
 
     /// Tokens so far.
@@ -73,49 +142,167 @@ impl<'a> Conversation<'a> {
         self.session.n_context()
     }
 
-    /// Turns of the user so far.
+    /// Turns of the user so far, those that were forgotten left out.
     pub(super) fn n_turns(&self) -> usize {
-        self.n_turns
+        self.turns.len()
     }
 
-    /// Forgets everything.
+    /// What the model is told before all turns.
+    pub(super) fn system(&self) -> Option<&str> {
+        self.system.as_deref()
+    }
+
+    /// The text of the last answer; none before the first.
+    pub(super) fn last_answer(&self) -> Option<&str> {
+        self.turns.last().map(|turn| turn.answer.text.as_str())
+    }
+
+    /// Forgets all turns; what the model is told before them stays.
     pub(super) fn reset(&mut self) {
+        self.turns.clear();
         self.session.truncate(0);
-        if let Style::Template { messages, .. } = &mut self.style {
-            messages.clear();
-        }
-        (self.n_before, self.ended, self.n_turns) = (0, false, 0);
     }
 
-    /// Adds the user's turn. [`crate::generation::PromptTooLong`] when it leaves no room for an answer; then nothing
-    /// is added.
+    /// Tells the model something before all turns, from now on; `None` takes it back. An error where the model takes no
+    /// turns, or where there is no room for it; then nothing is changed.
+    pub(super) fn set_system(&mut self, text: Option<String>) -> Result<()> {
+        ensure!(self.is_dialogue(), "this model continues text, so there is nobody to be told anything");
+        self.change(|conversation| {
+            conversation.system = text;
+            Ok(())
+        })
+    }
+
+    /// Adds the user's turn. [`PromptTooLong`] when it leaves no room for an answer; then nothing is added.
     pub(super) fn say(&mut self, text: &str) -> Result<()> {
-        let n_before = self.n_tokens();
-        match &mut self.style {
-            Style::Dialogue { close, .. } => {
-                let close = close.clone();
-                self.session.extend(&self.dialogue_turn(&close, text)?)?;
-            }
-            Style::Template { template, messages, now, .. } => {
-                messages.push(Message { role: "user".to_string(), content: text.to_string() });
-                let ids = self.tokenizer.render_template(template, messages, true, *now);
-                let added = ids.and_then(|ids| Ok(self.session.set_prompt(&ids)?));
-                if let Err(error) = added {
-                    messages.pop();
-                    return Err(error);
-                }
-            }
-            Style::Text { .. } => self.session.extend(&self.text_turn(text)?)?,
-        }
-        (self.n_before, self.ended) = (n_before, false);
-        self.n_turns += 1;
-        Ok(())
+        self.change(|conversation| {
+            conversation.turns.push(Turn { question: text.to_string(), ..Turn::default() });
+            Ok(())
+        })
     }
 
-    fn dialogue_turn(&self, close: &[u32], text: &str) -> Result<Vec<u32>> {
-        let mut ids = if self.n_tokens() == 0 { vec![self.beginning()] } else { close.to_vec() };
-        let message = Message { role: "user".to_string(), content: text.to_string() };
-        ids.extend(self.tokenizer.render_chat(&[message], true)?);
+    /// Takes the last turn back; what the user said in it is returned.
+    pub(super) fn undo(&mut self) -> Result<Option<String>> {
+        let mut question = None;
+        self.change(|conversation| {
+            question = conversation.turns.pop().map(|turn| turn.question);
+            Ok(())
+        })?;
+        Ok(question)
+    }
+
+    /// Forgets the last answer, so that [`Conversation::answer`] gives another; false before the first turn.
+    pub(super) fn begin_answer_anew(&mut self) -> Result<bool> {
+        let Some(turn) = self.turns.last_mut() else { return Ok(false) };
+        self.former = Some(std::mem::take(&mut turn.answer));
+        self.fit().map(|()| true)
+    }
+
+    /// The conversation as messages, the system's first.
+    pub(super) fn messages(&self) -> Vec<Message> {
+        let message = |role: &str, content: &str| Message { role: role.to_string(), content: content.to_string() };
+        let mut messages: Vec<Message> = self.system.iter().map(|text| message("system", text)).collect();
+        for (i, Turn { question, answer }) in self.turns.iter().enumerate() {
+            messages.push(message("user", question));
+            // An answer of nothing is one too, but the last may still be to come.
+            if i + 1 < self.turns.len() || !answer.text.is_empty() {
+                messages.push(message("assistant", &answer.text));
+            }
+        }
+        messages
+    }
+
+    /// Replaces everything by `messages`. An error where they are not turns of a user and an assistant, or do not fit; then
+    /// nothing is changed.
+    pub(super) fn load(&mut self, messages: &[Message]) -> Result<()> {
+        let (system, turns) = self.turns_of(messages)?;
+        self.change(|conversation| {
+            (conversation.system, conversation.turns) = (system, turns);
+            Ok(())
+        })
+    }
+
+    /// Turns forgotten since this was last asked for.
+    pub(super) fn take_n_dropped(&mut self) -> usize {
+        std::mem::take(&mut self.n_dropped)
+    }
+
+    fn turns_of(&self, messages: &[Message]) -> Result<(Option<String>, Vec<Turn>)> {
+        let (mut system, mut turns, mut before) = (None, Vec::<Turn>::new(), "");
+        for (i, Message { role, content }) in messages.iter().enumerate() {
+            match (before, role.as_str(), turns.last_mut()) {
+                ("", "system", None) => system = Some(content.clone()),
+                ("" | "system" | "assistant", "user", _) => {
+                    turns.push(Turn { question: content.clone(), ..Turn::default() });
+                }
+                ("user", "assistant", Some(turn)) => {
+                    let ids = self.tokenizer.encode(content)?;
+                    turn.answer = Answer { text: content.clone(), ids, ended: self.is_dialogue() };
+                }
+                _ => bail!(
+                    "message {} is of the role {role:?}: user and assistant take turns, after at most one system message",
+                    i + 1
+                ),
+            }
+            before = role;
+        }
+        Ok((system, turns))
+    }
+
+    /// Changes the turns and makes them fit; on an error, which leaves the session alone, all is as it was.
+    fn change(&mut self, change: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let before = (self.system.clone(), self.turns.clone(), self.n_dropped);
+        let changed = change(self).and_then(|()| self.fit());
+        if changed.is_err() {
+            (self.system, self.turns, self.n_dropped) = before;
+        }
+        changed
+    }
+
+    /// Gives the session the ids of all turns. Where they do not fit, the oldest turns are forgotten if that is the policy,
+    /// until a quarter of the context is free: the rest has to be read anew, and that should not happen at every turn.
+    fn fit(&mut self) -> Result<()> {
+        let n_context = self.n_context();
+        let mut wanted = n_context;
+        loop {
+            let ids = self.ids()?;
+            if self.policy == ContextPolicy::Stop || ids.len() < wanted || self.turns.len() < 2 {
+                return Ok(self.session.set_prompt(&ids)?);
+            }
+            wanted = n_context - n_context / 4;
+            self.turns.remove(0);
+            self.n_dropped += 1;
+        }
+    }
+
+    /// The ids of everything, up to where the last answer stands.
+    fn ids(&self) -> Result<Vec<u32>> {
+        let Some(last) = self.turns.last() else { return Ok(Vec::new()) };
+        let mut ids = match &self.style {
+            Style::Dialogue { close } => self.chatml(close)?,
+            Style::Template { template, now } => {
+                let mut messages = self.messages();
+                messages.truncate(messages.len() - usize::from(!last.answer.text.is_empty()));
+                self.tokenizer.render_template(template, &messages, true, *now)?
+            }
+            Style::Text => self.running_text()?,
+        };
+        ids.extend_from_slice(&last.answer.ids);
+        Ok(ids)
+    }
+
+    fn chatml(&self, close: &[u32]) -> Result<Vec<u32>> {
+        let message = |role: &str, content: &str| Message { role: role.to_string(), content: content.to_string() };
+        let system: Vec<Message> = self.system.iter().map(|text| message("system", text)).collect();
+        let mut ids = vec![self.beginning()];
+        ids.extend(self.tokenizer.render_chat(&system, false)?);
+        for (i, turn) in self.turns.iter().enumerate() {
+            if i > 0 {
+                ids.extend_from_slice(&self.turns[i - 1].answer.ids);
+                ids.extend_from_slice(close);
+            }
+            ids.extend(self.tokenizer.render_chat(&[message("user", &turn.question)], true)?);
+        }
         Ok(ids)
     }
 
@@ -124,58 +311,107 @@ impl<'a> Conversation<'a> {
         self.tokenizer.begin_of_text().unwrap_or(self.tokenizer.end_of_text())
     }
 
-    /// A line of its own after what stands there, at the beginning of a document, or nothing: an empty line lets the
-    /// model go on where it stopped.
-    fn text_turn(&self, text: &str) -> Result<Vec<u32>> {
-        let Some(&last) = self.session.ids().last().filter(|_| !self.ended) else {
-            return Ok([vec![self.beginning()], self.tokenizer.encode(text)?].concat());
-        };
-        let on_new_line = last == self.tokenizer.end_of_text() || self.tokenizer.token_bytes(last).ends_with(b"\n");
-        if text.is_empty() || on_new_line {
-            self.tokenizer.encode(text)
-        } else {
-            self.tokenizer.encode(&format!("\n{text}"))
+    /// Each line of the user on a line of its own after what stands there, at the beginning of a document, or nothing: an
+    /// empty line lets the model go on where it stopped.
+    fn running_text(&self) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        let mut ended = true;
+        for (i, turn) in self.turns.iter().enumerate() {
+            let question = &turn.question;
+            let on_new_line = |id: &u32| self.tokenizer.token_bytes(*id).ends_with(b"\n");
+            if ended {
+                ids.push(self.beginning());
+                ids.extend(self.tokenizer.encode(question)?);
+            } else if question.is_empty() || ids.last().is_some_and(on_new_line) {
+                ids.extend(self.tokenizer.encode(question)?);
+            } else {
+                ids.extend(self.tokenizer.encode(&format!("\n{question}"))?);
+            }
+            if i + 1 < self.turns.len() {
+                ids.extend_from_slice(&turn.answer.ids);
+            }
+            ended = turn.answer.ended;
         }
+        Ok(ids)
     }
 
-    /// Lets the model take its turn. A turn that was interrupted before its first token is taken back whole.
+    /// Lets the model take its turn, or go on with it. A turn that was interrupted before its first token is taken back
+    /// whole; an answer that was to be given anew then stays what it was.
     pub(super) fn answer(
         &mut self,
         sampler: &mut Sampler,
         max_tokens: usize,
         interrupted: &AtomicBool,
         on_text: &mut dyn FnMut(&str) -> Result<()>,
-    ) -> Result<Outcome> {
-        let end_ids = match &self.style {
-            Style::Dialogue { end_ids, .. } | Style::Template { end_ids, .. } => &end_ids[..],
-            Style::Text { end_ids } => end_ids,
+    ) -> Result<Answered> {
+        let (mut n_generated, n_fed) = (0, self.session.n_fed());
+        let stop = loop {
+            let Outcome { n_generated: n, stop } =
+                self.write(sampler, max_tokens - n_generated, interrupted, on_text)?;
+            n_generated += n;
+            let may_slide = self.policy == ContextPolicy::Slide && self.turns.len() > 1;
+            if stop != StopReason::ContextFull || !may_slide {
+                break stop;
+            }
+            self.fit()?;
         };
-        let limits = Limits { max_tokens, end_ids, interrupted };
-        let (session, no_stops) = (&mut self.session, &mut StopStrings::default());
+        let former = self.former.take();
+        if stop == StopReason::Interrupted && self.turns.last().is_some_and(|turn| turn.answer.ids.is_empty()) {
+            self.take_back(former)?;
+        }
+        let n_read = (self.session.n_fed() - n_fed).saturating_sub(n_generated.saturating_sub(1));
+        Ok(Answered { outcome: Outcome { n_generated, stop }, n_dropped: self.take_n_dropped(), n_read })
+    }
+
+    /// Writes on until something ends it, and keeps what was written.
+    fn write(
+        &mut self,
+        sampler: &mut Sampler,
+        max_tokens: usize,
+        interrupted: &AtomicBool,
+        on_text: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<Outcome> {
+        let n_before = self.session.ids().len();
+        let limits = Limits { max_tokens, end_ids: &self.end_ids, interrupted };
         let mut said = String::new();
         let mut heard = |text: &str| {
             said.push_str(text);
             on_text(text)
         };
+        let (session, no_stops) = (&mut self.session, &mut StopStrings::default());
         let outcome = continue_text(session, sampler, limits, self.tokenizer, no_stops, &mut heard)?;
-        if let Style::Template { messages, .. } = &mut self.style {
-            messages.push(Message { role: "assistant".to_string(), content: said });
-        }
-        self.ended = outcome.stop == StopReason::EndOfText;
-        if outcome.stop == StopReason::Interrupted && outcome.n_generated == 0 {
-            self.take_back();
+        if let Some(turn) = self.turns.last_mut() {
+            turn.answer.ids.extend_from_slice(&self.session.ids()[n_before..]);
+            turn.answer.text.push_str(&said);
+            turn.answer.ended = outcome.stop == StopReason::EndOfText;
         }
         Ok(outcome)
     }
 
-    fn take_back(&mut self) {
-        self.session.truncate(self.n_before);
-        if let Style::Template { messages, .. } = &mut self.style {
-            // The question, and the answer that was not given.
-            messages.truncate(messages.len().saturating_sub(2));
+    fn take_back(&mut self, former: Option<Answer>) -> Result<()> {
+        match (former, self.turns.last_mut()) {
+            (Some(former), Some(turn)) => turn.answer = former,
+            _ => drop(self.turns.pop()),
         }
-        self.n_turns = self.n_turns.saturating_sub(1);
+        self.fit()
     }
+
+    /// Shows `each` the ids of the last answer, each with the model's judgement of what may stand in its place (V); false
+    /// when interrupted.
+    pub(super) fn replay_answer(
+        &mut self,
+        interrupted: &AtomicBool,
+        each: &mut dyn FnMut(u32, &[f32]) -> Result<()>,
+    ) -> Result<bool> {
+        let Some(turn) = self.turns.last() else { return Ok(true) };
+        let start = self.session.ids().len() - turn.answer.ids.len();
+        self.session.replay(start, interrupted, each)
+    }
+}
+
+/// The tokens and the limit, where `error` is that of a conversation that does not fit.
+pub(super) fn too_long(error: &anyhow::Error) -> Option<PromptTooLong> {
+    error.downcast_ref().copied()
 }
 
 /// What ends a turn in ChatML, as the tokenizer renders it: the mark and what follows it.
@@ -203,7 +439,21 @@ mod tests {
             text.push_str(piece);
             Ok(())
         });
-        (text, outcome.unwrap())
+        (text, outcome.unwrap().outcome)
+    }
+
+    fn conversation<'a>(model: &'a mut Mock, tokenizer: &'a Tokenizer, dialogue: bool) -> Conversation<'a> {
+        with_policy(model, tokenizer, dialogue, ContextPolicy::Stop)
+    }
+
+    fn with_policy<'a>(
+        model: &'a mut Mock,
+        tokenizer: &'a Tokenizer,
+        dialogue: bool,
+        policy: ContextPolicy,
+    ) -> Conversation<'a> {
+        let end_ids = tokenizer.im_end().into_iter().collect();
+        Conversation::new(model, tokenizer, dialogue, end_ids, policy).unwrap()
     }
 
     /// Says "ok" after every header of an assistant's turn, then ends it.
@@ -221,7 +471,7 @@ mod tests {
         let tokenizer = tokenizer();
         let mut model = polite(&tokenizer);
         let n_fed = model.n_fed.clone();
-        let mut conversation = Conversation::new(&mut model, &tokenizer, true).unwrap();
+        let mut conversation = conversation(&mut model, &tokenizer, true);
         for question in ["hello", "and you?"] {
             conversation.say(question).unwrap();
             assert_eq!(answer(&mut conversation, 50).0, "ok");
@@ -245,9 +495,7 @@ mod tests {
         let mut model = polite(&tokenizer);
         let n_fed = model.n_fed.clone();
         let template = ChatTemplate::new(CHATML_TEMPLATE, &tokenizer).unwrap();
-        let mut conversation = Conversation::new(&mut model, &tokenizer, false)
-            .unwrap()
-            .with_template(template, vec![tokenizer.im_end().unwrap()]);
+        let mut conversation = conversation(&mut model, &tokenizer, false).with_template(template);
         assert!(conversation.is_dialogue());
         for question in ["hello", "and you?"] {
             conversation.say(question).unwrap();
@@ -275,7 +523,7 @@ mod tests {
     fn a_turn_too_many_is_refused_and_a_reset_makes_room() {
         let tokenizer = tokenizer();
         let mut model = polite(&tokenizer);
-        let mut conversation = Conversation::new(&mut model, &tokenizer, true).unwrap();
+        let mut conversation = conversation(&mut model, &tokenizer, true);
         conversation.say("hello").unwrap();
         answer(&mut conversation, 50);
         let n_tokens = conversation.n_tokens();
@@ -291,7 +539,7 @@ mod tests {
     fn a_turn_interrupted_before_its_first_word_is_taken_back() {
         let tokenizer = tokenizer();
         let mut model = polite(&tokenizer);
-        let mut conversation = Conversation::new(&mut model, &tokenizer, true).unwrap();
+        let mut conversation = conversation(&mut model, &tokenizer, true);
         conversation.say("hello").unwrap();
         conversation.answer(&mut greedy(), 5, &AtomicBool::new(true), &mut |_| Ok(())).unwrap();
         assert_eq!((conversation.n_tokens(), conversation.n_turns()), (0, 0));
@@ -307,7 +555,7 @@ mod tests {
             20..30 => newline,
             _ => end,
         });
-        let mut conversation = Conversation::new(&mut model, &tokenizer, false).unwrap();
+        let mut conversation = conversation(&mut model, &tokenizer, false);
         let text =
             |conversation: &Conversation| String::from_utf8(tokenizer.decode(conversation.session.ids())).unwrap();
         conversation.say("a").unwrap();
@@ -325,5 +573,155 @@ mod tests {
         assert_eq!(answer(&mut conversation, 50).1.stop, StopReason::EndOfText);
         conversation.say("d").unwrap();
         assert!(text(&conversation).ends_with("\n<|endoftext|>d"), "after its end a new document begins");
+    }
+
+    fn said(conversation: &Conversation) -> Vec<String> {
+        conversation.messages().into_iter().map(|message| message.content).collect()
+    }
+
+    #[test]
+    fn a_turn_is_taken_back_and_the_question_returned() {
+        let tokenizer = tokenizer();
+        let mut model = polite(&tokenizer);
+        let mut conversation = conversation(&mut model, &tokenizer, true);
+        for question in ["one", "two"] {
+            conversation.say(question).unwrap();
+            answer(&mut conversation, 50);
+        }
+        let n_tokens = conversation.n_tokens();
+        assert_eq!(conversation.undo().unwrap().as_deref(), Some("two"));
+        assert!(conversation.n_tokens() < n_tokens);
+        assert_eq!(said(&conversation), ["one", "ok"]);
+        conversation.undo().unwrap();
+        assert_eq!((conversation.undo().unwrap(), conversation.n_tokens()), (None, 0));
+    }
+
+    #[test]
+    fn another_answer_costs_no_reading_and_an_interrupted_one_leaves_the_old() {
+        let tokenizer = tokenizer();
+        let mut model = polite(&tokenizer);
+        let mut conversation = conversation(&mut model, &tokenizer, true);
+        assert!(!conversation.begin_answer_anew().unwrap());
+        conversation.say("one").unwrap();
+        answer(&mut conversation, 50);
+        assert!(conversation.begin_answer_anew().unwrap());
+        let running = AtomicBool::new(false);
+        let again = conversation.answer(&mut greedy(), 50, &running, &mut |_| Ok(())).unwrap();
+        // What was read before is remembered, but the last token is read again for its judgement.
+        assert_eq!((again.n_read, said(&conversation)), (1, vec!["one".to_string(), "ok".to_string()]));
+        conversation.begin_answer_anew().unwrap();
+        running.store(true, std::sync::atomic::Ordering::Relaxed);
+        conversation.answer(&mut greedy(), 50, &running, &mut |_| Ok(())).unwrap();
+        assert_eq!(said(&conversation), ["one", "ok"]);
+    }
+
+    #[test]
+    fn a_cut_answer_goes_on_where_it_stopped() {
+        let tokenizer = tokenizer();
+        let mut model = polite(&tokenizer);
+        let mut conversation = conversation(&mut model, &tokenizer, true);
+        conversation.say("one").unwrap();
+        assert_eq!(answer(&mut conversation, 1).1.stop, StopReason::MaxTokens);
+        assert_eq!(answer(&mut conversation, 5).0, "k");
+        assert_eq!(said(&conversation), ["one", "ok"]);
+        assert_eq!(answer(&mut conversation, 0).1.stop, StopReason::MaxTokens);
+    }
+
+    #[test]
+    fn the_system_message_stands_before_all_turns_and_survives_a_reset() {
+        let tokenizer = tokenizer();
+        let mut model = polite(&tokenizer);
+        let mut conversation = conversation(&mut model, &tokenizer, true);
+        conversation.say("one").unwrap();
+        answer(&mut conversation, 50);
+        conversation.set_system(Some("be kind".to_string())).unwrap();
+        let text = String::from_utf8(tokenizer.decode(conversation.session.ids())).unwrap();
+        assert!(text.starts_with("<|endoftext|><|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\none"), "{text}");
+        assert!(conversation.set_system(Some("0".repeat(1000))).is_err());
+        conversation.reset();
+        assert_eq!(conversation.system(), Some("be kind"));
+        conversation.set_system(None).unwrap();
+        assert!(conversation.messages().is_empty());
+    }
+
+    #[test]
+    fn a_loaded_conversation_goes_on_as_the_one_that_was_held() {
+        let tokenizer = tokenizer();
+        let (mut model, mut other) = (polite(&tokenizer), polite(&tokenizer));
+        let mut held = conversation(&mut model, &tokenizer, true);
+        held.set_system(Some("be kind".to_string())).unwrap();
+        for question in ["one", "two"] {
+            held.say(question).unwrap();
+            answer(&mut held, 50);
+        }
+        let mut loaded = conversation(&mut other, &tokenizer, true);
+        loaded.load(&held.messages()).unwrap();
+        assert_eq!(loaded.session.ids(), held.session.ids());
+        loaded.say("three").unwrap();
+        assert_eq!(answer(&mut loaded, 50).0, "ok");
+        let message = |role: &str| Message { role: role.into(), content: "x".into() };
+        for wrong in [vec!["assistant"], vec!["user", "user"], vec!["user", "system"], vec!["tool"]] {
+            let messages: Vec<Message> = wrong.iter().map(|role| message(role)).collect();
+            let error = loaded.load(&messages).unwrap_err().to_string();
+            assert!(error.contains(&format!("message {} is of the role", wrong.len())), "{error}");
+        }
+        assert_eq!(loaded.n_turns(), 3);
+    }
+
+    #[test]
+    fn a_sliding_conversation_forgets_its_oldest_turns_and_counts_them() {
+        let tokenizer = tokenizer();
+        let mut model = polite(&tokenizer);
+        let mut conversation = with_policy(&mut model, &tokenizer, true, ContextPolicy::Slide);
+        conversation.set_system(Some("be kind".to_string())).unwrap();
+        let (mut n_dropped, mut n_said) = (0, 0);
+        while n_dropped == 0 {
+            conversation.say(&"0".repeat(50)).unwrap();
+            n_said += 1;
+            let answered = conversation.answer(&mut greedy(), 50, &AtomicBool::new(false), &mut |_| Ok(())).unwrap();
+            n_dropped += answered.n_dropped;
+        }
+        assert_eq!(conversation.n_turns(), n_said - n_dropped);
+        assert!(conversation.n_tokens() <= 500 - 500 / 4 + 2, "{} tokens", conversation.n_tokens());
+        assert_eq!((said(&conversation)[0].as_str(), conversation.last_answer()), ("be kind", Some("ok")));
+        assert!(too_long(&conversation.say(&"0".repeat(1000)).unwrap_err()).is_some());
+        assert_eq!(conversation.n_turns(), n_said - n_dropped, "what does not fit by itself costs no turns");
+    }
+
+    #[test]
+    fn an_answer_that_fills_a_sliding_context_goes_on_without_the_oldest_turns() {
+        let tokenizer = tokenizer();
+        let zero = tokenizer.encode("0").unwrap()[0];
+        let mut model = Mock::new(tokenizer.vocab_size(), 100, move |_| zero);
+        let mut conversation = with_policy(&mut model, &tokenizer, true, ContextPolicy::Slide);
+        for n_tokens in [20, 90] {
+            conversation.say("on").unwrap();
+            let (running, mut n) = (AtomicBool::new(false), 0);
+            let mut count = |text: &str| {
+                n += text.len();
+                Ok(())
+            };
+            let answered = conversation.answer(&mut greedy(), n_tokens, &running, &mut count).unwrap();
+            let expected = if n_tokens == 20 { (StopReason::MaxTokens, 0) } else { (StopReason::ContextFull, 1) };
+            assert_eq!((answered.outcome.stop, answered.n_dropped), expected);
+            assert_eq!(n, answered.outcome.n_generated);
+        }
+        assert_eq!((conversation.n_turns(), conversation.n_tokens()), (1, 100));
+    }
+
+    #[test]
+    fn a_replay_judges_the_last_answer_alone() {
+        let tokenizer = tokenizer();
+        let mut model = polite(&tokenizer);
+        let mut conversation = conversation(&mut model, &tokenizer, true);
+        conversation.say("one").unwrap();
+        answer(&mut conversation, 50);
+        let mut ids = Vec::new();
+        let mut each = |id: u32, _: &[f32]| {
+            ids.push(id);
+            Ok(())
+        };
+        assert!(conversation.replay_answer(&AtomicBool::new(false), &mut each).unwrap());
+        assert_eq!(tokenizer.decode(&ids), b"ok");
     }
 }

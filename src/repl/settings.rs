@@ -41,6 +41,11 @@ impl Settings {
         Ok(changed)
     }
 
+    /// The names of all settings.
+    pub fn names(&self) -> Vec<String> {
+        NAMES.map(String::from).to_vec()
+    }
+
     /// Every setting with its value, one a line.
     pub(super) fn list(&self) -> String {
         let values = SETTINGS.iter().map(|setting| setting.get(&self.sampler)).chain([self.max_tokens.to_string()]);

@@ -1,48 +1,83 @@
-//! Lines from a person at a terminal (rustyline, with a history on disk), or from a pipe.
-//!
-//! A chat is private: its history is readable by its owner only.
+//! Lines from a person at a terminal: rustyline, with a history on disk, several lines in one message, and an editor.
 
-use std::fs::{self, OpenOptions};
-use std::io::{BufRead, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, anyhow, ensure};
-use rustyline::config::{Behavior, Config};
+use anyhow::{Context, Result};
+use rustyline::config::{Behavior, ColorMode, CompletionType, Config};
 use rustyline::error::ReadlineError;
-use rustyline::{DefaultEditor, Editor};
+use rustyline::history::DefaultHistory;
+use rustyline::{
+    Cmd, ConditionalEventHandler, Editor, Event, EventContext, EventHandler, KeyCode, KeyEvent, Modifiers, Movement,
+    RepeatCount,
+};
 
-use crate::repl::{Line, Lines};
+use crate::repl::helper::TypingHelper;
+use crate::repl::history::create_private;
+use crate::repl::paint::{Ink, Paint};
+use crate::repl::{Line, Lines, editor, multiline};
 
-/// Lines kept in the history.
+/// Messages kept in the history.
 const N_HISTORY: usize = 1000;
 
-/// Longest line taken from a pipe: far above any context, far below any memory.
-const MAX_LINE_BYTES: u64 = 16 << 20;
+const PROMPT: &str = "> ";
 
-/// A prompt with editing and history.
+/// How a person types.
+#[derive(Debug, Clone, Default)]
+pub struct Typing {
+    /// The file of the history; none is kept without one.
+    pub history: Option<PathBuf>,
+    /// The prompt is in colour.
+    pub colour: bool,
+    /// The command of the shell that opens the person's editor.
+    pub editor: String,
+    /// Names that complete after `/set`.
+    pub settings: Vec<String>,
+    /// The folder whose folders complete after `/model`.
+    pub runs: PathBuf,
+}
+
+/// A prompt with editing, completion and history.
 pub struct TerminalLines {
-    editor: DefaultEditor,
+    editor: Editor<TypingHelper, DefaultHistory>,
     history: Option<PathBuf>,
-    prompt: (&'static str, &'static str),
+    /// Plain, and in colour.
+    prompt: (&'static str, String),
+    /// The person's editor.
+    command: String,
+    /// Ctrl-G was pressed.
+    wants_editor: Arc<AtomicBool>,
 }
 
 impl TerminalLines {
-    /// Opens the terminal, and the history at `history` (created with its folder if need be). A history that cannot be
-    /// used is no error of the chat: a warning goes to `notes` and the chat does without.
-    pub fn open(history: Option<&Path>, colour: bool, notes: &mut dyn Write) -> Result<TerminalLines> {
+    /// Opens the terminal, and the history (created with its folder if need be). A history that cannot be used is no error
+    /// of the chat: a warning goes to `notes` and the chat does without.
+    pub fn open(typing: Typing, notes: &mut dyn Write) -> Result<TerminalLines> {
+        let colour = typing.colour;
         // The terminal even when the answers go to a file; a space in front keeps a line out of the history, as in bash.
         let config = Config::builder().max_history_size(N_HISTORY).context("setting up the history")?;
-        let config = config.history_ignore_space(true).behavior(Behavior::PreferTerm).build();
-        let mut editor: DefaultEditor = Editor::with_config(config).context("opening the terminal")?;
-        let history = history.filter(|path| match load_history(&mut editor, path) {
+        let config = config
+            .history_ignore_space(true)
+            .behavior(Behavior::PreferTerm)
+            .completion_type(CompletionType::List)
+            .color_mode(if colour { ColorMode::Enabled } else { ColorMode::Disabled })
+            .build();
+        let mut editor: Editor<TypingHelper, DefaultHistory> =
+            Editor::with_config(config).context("opening the terminal")?;
+        editor.set_helper(Some(TypingHelper::new(typing.settings, typing.runs, colour)));
+        let history = typing.history.filter(|path| match load_history(&mut editor, path) {
             Ok(()) => true,
             Err(error) => {
                 let _ = writeln!(notes, "warning: no history is kept: {error:#}");
                 false
             }
         });
-        let prompt = if colour { ("> ", "\x1b[1;36m> \x1b[0m") } else { ("> ", "> ") };
-        Ok(TerminalLines { editor, history: history.map(Path::to_path_buf), prompt })
+        let wants_editor = Arc::new(AtomicBool::new(false));
+        bind_keys(&mut editor, &wants_editor);
+        let prompt = (PROMPT, Paint::new(colour).paint(Ink::Cyan, PROMPT).into_owned());
+        Ok(TerminalLines { editor, history, prompt, command: typing.editor, wants_editor })
     }
 
     fn remember(&mut self, line: &str) {
@@ -52,16 +87,27 @@ impl TerminalLines {
             let _ = self.editor.append_history(path);
         }
     }
+
+    fn typed(&mut self, input: String) -> Line {
+        if self.wants_editor.swap(false, Ordering::Relaxed) {
+            return Line::Edit(input);
+        }
+        self.remember(&input);
+        if let Some(helper) = self.editor.helper_mut() {
+            helper.greeted();
+        }
+        match multiline::is_message(&input) {
+            true => Line::Message(multiline::unquoted(&input).to_string()),
+            false => Line::Text(input),
+        }
+    }
 }
 
 impl Lines for TerminalLines {
     fn next_line(&mut self) -> Result<Line> {
         loop {
             return match self.editor.readline(&self.prompt) {
-                Ok(line) => {
-                    self.remember(&line);
-                    Ok(Line::Text(line))
-                }
+                Ok(input) => Ok(self.typed(input)),
                 Err(ReadlineError::Interrupted) => Ok(Line::Interrupted),
                 Err(ReadlineError::Eof) => Ok(Line::End),
                 // A key that is no UTF-8: ask again rather than leave.
@@ -70,105 +116,45 @@ impl Lines for TerminalLines {
             };
         }
     }
+
+    fn compose(&mut self, draft: &str) -> Result<Option<String>> {
+        let text = editor::compose(&self.command, draft)?;
+        if let Some(text) = &text {
+            self.remember(text);
+        }
+        Ok(text)
+    }
 }
 
-fn load_history(editor: &mut DefaultEditor, path: &Path) -> Result<()> {
+fn load_history(editor: &mut Editor<TypingHelper, DefaultHistory>, path: &Path) -> Result<()> {
     create_private(path).with_context(|| format!("opening {}", path.display()))?;
     editor.load_history(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// Creates the file where it is missing, and takes from everyone but its owner the right to read it.
-fn create_private(path: &Path) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    #[cfg(unix)]
-    if file.metadata()?.is_file() {
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    }
-    drop(file);
-    Ok(())
+fn bind_keys(editor: &mut Editor<TypingHelper, DefaultHistory>, wants_editor: &Arc<AtomicBool>) {
+    let ctrl_g = EventHandler::Conditional(Box::new(OpenEditor(Arc::clone(wants_editor))));
+    editor.bind_sequence(KeyEvent::ctrl('G'), ctrl_g);
+    editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::NONE), EventHandler::Conditional(Box::new(Enter)));
+    editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), EventHandler::Simple(Cmd::Newline));
 }
 
-/// Lines of a pipe or file, each an utterance.
-pub struct PipedLines<R> {
-    input: R,
-    n_lines: usize,
-}
+/// Ends the line as it is, for the editor to go on with it.
+struct OpenEditor(Arc<AtomicBool>);
 
-impl<R: BufRead> PipedLines<R> {
-    /// Lines of `input`.
-    pub fn new(input: R) -> PipedLines<R> {
-        PipedLines { input, n_lines: 0 }
+impl ConditionalEventHandler for OpenEditor {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext) -> Option<Cmd> {
+        self.0.store(true, Ordering::Relaxed);
+        Some(Cmd::AcceptLine)
     }
 }
 
-impl<R: BufRead> Lines for PipedLines<R> {
-    fn next_line(&mut self) -> Result<Line> {
-        let mut bytes = Vec::new();
-        self.n_lines += 1;
-        let n_line = self.n_lines;
-        (&mut self.input)
-            .take(MAX_LINE_BYTES)
-            .read_until(b'\n', &mut bytes)
-            .with_context(|| format!("reading line {n_line} of standard input"))?;
-        ensure!(
-            (bytes.len() as u64) < MAX_LINE_BYTES,
-            "line {n_line} of standard input is longer than {} MiB",
-            MAX_LINE_BYTES >> 20
-        );
-        if bytes.is_empty() {
-            return Ok(Line::End);
-        }
-        let line = String::from_utf8(bytes).map_err(|error| {
-            anyhow!("line {n_line} of standard input is not UTF-8 at its byte {}", error.utf8_error().valid_up_to())
-        })?;
-        let line = line.strip_suffix('\n').unwrap_or(&line);
-        Ok(Line::Text(line.strip_suffix('\r').unwrap_or(line).to_string()))
-    }
-}
+/// Begins a new line where a backslash stands before the cursor at the end. The backslash goes at once: one that was pasted
+/// in the middle of a text stays what it is.
+struct Enter;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pipe_gives_its_lines_without_their_endings() {
-        let mut lines = PipedLines::new(&b"one\ntwo\r\n\nlast"[..]);
-        for expected in ["one", "two", "", "last"] {
-            assert_eq!(lines.next_line().unwrap(), Line::Text(expected.to_string()));
-        }
-        assert_eq!(lines.next_line().unwrap(), Line::End);
-    }
-
-    #[test]
-    fn a_line_that_is_not_utf_8_or_endless_is_refused() {
-        let mut lines = PipedLines::new(&b"fine\na\xff\n"[..]);
-        lines.next_line().unwrap();
-        let error = lines.next_line().unwrap_err().to_string();
-        assert!(error.contains("line 2 of standard input is not UTF-8 at its byte 1"), "{error}");
-        let endless = std::io::BufReader::new(std::io::repeat(b'y'));
-        assert!(PipedLines::new(endless).next_line().unwrap_err().to_string().contains("longer than 16 MiB"));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_history_is_private_even_if_it_was_not() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let fresh = folder.path().join("deep/down/history");
-        create_private(&fresh).unwrap();
-        assert_eq!(mode(&fresh), 0o600);
-        let old = folder.path().join("history");
-        fs::write(&old, "#V2\nhello\n").unwrap();
-        fs::set_permissions(&old, fs::Permissions::from_mode(0o644)).unwrap();
-        create_private(&old).unwrap();
-        assert_eq!((mode(&old), fs::read_to_string(&old).unwrap().as_str()), (0o600, "#V2\nhello\n"));
+impl ConditionalEventHandler for Enter {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext) -> Option<Cmd> {
+        let continues = context.pos() == context.line().len() && context.line().ends_with('\\');
+        continues.then(|| Cmd::Replace(Movement::BackwardChar(1), Some("\n".to_string())))
     }
 }

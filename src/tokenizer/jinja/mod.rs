@@ -68,6 +68,11 @@ impl ChatTemplate {
         Ok(template)
     }
 
+    /// The template as it was written, without the marks that only training needs.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// The text of a dialogue, and with `add_generation_prompt` of the opening of the assistant's turn. `now` is the time in
     /// seconds since 1970, for templates that write the date (in UTC).
     ///
