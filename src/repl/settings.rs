@@ -43,7 +43,7 @@ impl Settings {
 
     /// The names of all settings.
     pub fn names(&self) -> Vec<String> {
-        NAMES.map(String::from).to_vec()
+        names().into_iter().map(String::from).collect()
     }
 
     /// Every setting with its value, one a line.
