@@ -8,7 +8,7 @@ SISKIN := $(or $(CARGO_TARGET_DIR),target)/release/siskin
 MINUTES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-full bench clean check check-test lint tests docs benches
+.PHONY: help build demo model test test-full bench clean check check-test lint tests docs benches
 
 help: ## list the targets
 	@echo "siskin: train a small GPT on your own text, then talk to it"
@@ -27,6 +27,18 @@ demo: build ## train on the bundled corpus (MINUTES=2), print completions, open 
 	done; \
 	if [ -t 0 ] && [ -t 1 ]; then echo; "$(SISKIN)" chat "$$out"; \
 	else echo; echo "talk to it: $(SISKIN) chat $$out"; fi
+
+# Steps and no minutes, so that the same bytes come out each time on the same kind of processor.
+BUNDLED := runs/bundled
+
+model: build ## make the bundled model anew from corpora/ (within an hour): model/siskin.q8_0.gguf and its card
+	"$(SISKIN)" train corpora/stories.txt corpora/dialogues.jsonl --tokenizer tokenizer/tokenizer.json \
+		--layers 5 --width 192 --heads 6 --context 512 --steps 3000 --patience 100 --out $(BUNDLED)
+	"$(SISKIN)" finetune $(BUNDLED) corpora/dialogues.jsonl --patience 100 --out $(BUNDLED)-chat
+	"$(SISKIN)" eval $(BUNDLED)-chat --chat corpora/questions.jsonl --record
+	mkdir -p model
+	cp $(BUNDLED)-chat/model.q8_0.gguf model/siskin.q8_0.gguf
+	cp $(BUNDLED)-chat/README.md model/README.md
 
 test: check-test lint tests docs benches ## all that .ci/run runs: format, clippy, tests, docs, each benchmark once
 

@@ -2,8 +2,8 @@
 
 mod fixture;
 
-use fixture::text;
-use siskin::checkpoint::{Contents, OpenOptions, open_gguf};
+use fixture::{text, tiny_model};
+use siskin::checkpoint::{Contents, ModelDir, OpenOptions, QUANTIZED, Which, open_dir, open_gguf};
 use siskin::inference::{CacheType, Engine, LanguageModel};
 use siskin::kernels::random::Random;
 use siskin::model::{Config, Family, Mix, Preset};
@@ -112,4 +112,30 @@ fn divergence(wanted: &[f32], found: &[f32]) -> f64 {
         logits.iter().map(|&x| f64::from(x - most) - total.ln()).collect()
     };
     log_p(wanted).iter().zip(log_p(found)).map(|(p, q)| p.exp() * (p - q)).sum()
+}
+
+#[test]
+fn a_quantized_copy_runs_unless_it_is_older_than_the_weights_and_a_damaged_one_says_what_to_do() {
+    let desk = Desk::new();
+    for entry in std::fs::read_dir(tiny_model()).unwrap().map(Result::unwrap).filter(|e| e.path().is_file()) {
+        std::fs::copy(entry.path(), desk.folder.path().join(entry.file_name())).unwrap();
+    }
+    let dir = ModelDir::open(desk.folder.path()).unwrap();
+    let copy = dir.path.join(QUANTIZED);
+    let age = |seconds: u64| {
+        let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000 - seconds);
+        File::options().append(true).open(&copy).unwrap().set_modified(time).unwrap();
+    };
+    let weights = File::options().append(true).open(dir.path.join("model.safetensors")).unwrap();
+    weights.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000)).unwrap();
+    let what_runs = |options| open_dir(&dir, options).map(|opened| opened.path);
+    age(0);
+    assert_eq!(what_runs(OpenOptions::new(1)).unwrap(), copy);
+    assert_eq!(what_runs(OpenOptions { which: Which::Full, ..OpenOptions::new(1) }).unwrap(), dir.path);
+    age(60);
+    assert_eq!(what_runs(OpenOptions::new(1)).unwrap(), dir.path, "a copy of older weights is not what was asked for");
+    let bytes = std::fs::read(&copy).unwrap();
+    std::fs::write(&copy, &bytes[..bytes.len() / 2]).unwrap();
+    let error = format!("{:#}", what_runs(OpenOptions::new(1)).unwrap_err());
+    assert!(error.contains("--weights full") && error.contains(QUANTIZED), "{error}");
 }
