@@ -239,7 +239,8 @@ mod tests {
     fn every_listed_command_is_one() {
         for known in &COMMANDS {
             let argument = if known.takes == Takes::Setting { "seed 1" } else { "x" };
-            let line = if known.takes == Takes::Nothing { known.name.into() } else { format!("{} {argument}", known.name) };
+            let line =
+                if known.takes == Takes::Nothing { known.name.into() } else { format!("{} {argument}", known.name) };
             assert!(parse(&line).is_ok(), "{line}");
             assert_eq!(known.takes == Takes::Nothing, known.usage.is_empty(), "{}", known.name);
         }

@@ -359,7 +359,9 @@ impl<'a> Conversation<'a> {
         if stop == StopReason::Interrupted && self.turns.last().is_some_and(|turn| turn.answer.ids.is_empty()) {
             self.take_back(former)?;
         }
-        let n_read = (self.session.n_fed() - n_fed).saturating_sub(n_generated.saturating_sub(1));
+        // The last token of an answer is read before another is asked for, and the end of an answer is such a one.
+        let n_own = if stop == StopReason::EndOfText { n_generated } else { n_generated.saturating_sub(1) };
+        let n_read = (self.session.n_fed() - n_fed).saturating_sub(n_own);
         Ok(Answered { outcome: Outcome { n_generated, stop }, n_dropped: self.take_n_dropped(), n_read })
     }
 
@@ -636,7 +638,10 @@ mod tests {
         answer(&mut conversation, 50);
         conversation.set_system(Some("be kind".to_string())).unwrap();
         let text = String::from_utf8(tokenizer.decode(conversation.session.ids())).unwrap();
-        assert!(text.starts_with("<|endoftext|><|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\none"), "{text}");
+        assert!(
+            text.starts_with("<|endoftext|><|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\none"),
+            "{text}"
+        );
         assert!(conversation.set_system(Some("0".repeat(1000))).is_err());
         conversation.reset();
         assert_eq!(conversation.system(), Some("be kind"));

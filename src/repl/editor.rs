@@ -19,7 +19,10 @@ pub(super) fn compose(editor: &str, draft: &str) -> Result<Option<String>> {
     let path = file.into_temp_path();
     let remedy = || format!("opening the editor `{editor}`; the variables VISUAL and EDITOR name another");
     let status = command(editor, &path).status().with_context(remedy)?;
-    ensure!(status.success(), "the editor `{editor}` failed ({status}), so nothing is sent; VISUAL and EDITOR name another");
+    ensure!(
+        status.success(),
+        "the editor `{editor}` failed ({status}), so nothing is sent; VISUAL and EDITOR name another"
+    );
     let n_bytes = fs::metadata(&path).context("reading what the editor left")?.len();
     ensure!(n_bytes <= MAX_BYTES, "the text has more than {} MiB, so nothing is sent", MAX_BYTES >> 20);
     let text = fs::read_to_string(&path).context("reading what the editor left")?;

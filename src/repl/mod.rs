@@ -260,7 +260,9 @@ impl<'a> Chat<'a> {
                 Line::Text(line) => self.take_turn(line.strip_prefix('/').unwrap_or(&line))?,
                 Line::Message(message) => self.take_turn(&message)?,
             };
-            if answered.is_some_and(|answered| answered.outcome.stop == StopReason::Interrupted) && !self.style.interactive {
+            if answered.is_some_and(|answered| answered.outcome.stop == StopReason::Interrupted)
+                && !self.style.interactive
+            {
                 return Ok(End::Interrupted);
             }
         }
@@ -359,9 +361,8 @@ impl<'a> Chat<'a> {
                 "the context of {n_context} tokens is full, so the answer ends here: /reset begins a new conversation"
             )),
             _ if !self.style.interactive => {}
-            StopReason::MaxTokens if dialogue => self.note(format_args!(
-                "cut after {n_generated} tokens: /continue goes on, /set max-tokens N allows more"
-            )),
+            StopReason::MaxTokens if dialogue => self
+                .note(format_args!("cut after {n_generated} tokens: /continue goes on, /set max-tokens N allows more")),
             StopReason::Interrupted if n_generated == 0 => self.note("stopped before the first word: nothing is kept"),
             StopReason::Interrupted => self.note("stopped"),
             StopReason::EndOfText if !dialogue => {

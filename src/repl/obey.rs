@@ -61,7 +61,7 @@ impl Chat<'_> {
             Command::Model(_) => {
                 let words = format!("the model is {}; /model NAME talks to another", self.name);
                 self.note(words);
-            },
+            }
             Command::Template => self.show_template(),
             Command::Tokens(text) => self.show_tokens(&text)?,
             Command::Why => self.explain()?,
@@ -193,7 +193,8 @@ impl Chat<'_> {
         self.must_have_answered()?;
         self.forget_interruption();
         if self.source.is_none() {
-            let unknown = "nothing is known of the text that this model learned from: that takes a run of `siskin train`";
+            let unknown =
+                "nothing is known of the text that this model learned from: that takes a run of `siskin train`";
             let folder = self.folder.clone().context(unknown)?;
             let source = Source::open(&folder)?;
             source.remarks.iter().for_each(|remark| self.note(remark));

@@ -45,6 +45,8 @@ impl Source {
     pub(super) fn open(folder: &Path) -> Result<Source> {
         let (mut corpora, mut remarks) = (Vec::new(), Vec::new());
         for (folder, manifest) in manifests(folder)? {
+            let unknown = || format!("{} does not say what text it learned from", folder.join("run.json").display());
+            ensure!(!manifest.corpus.is_null(), unknown());
             let report: CorpusReport = serde_json::from_value(manifest.corpus)
                 .with_context(|| format!("reading {}", folder.join("run.json").display()))?;
             let paths = report.files.iter().map(|file| at_hand(&file.path, &folder)).collect::<Result<Vec<_>>>()?;
@@ -271,6 +273,8 @@ mod tests {
         assert!(Source::open(&run).unwrap().remarks[0].contains("has changed since it was learned"));
         fs::remove_file(&file).unwrap();
         assert!(Source::open(&run).err().unwrap().to_string().contains("the training text is not at hand"));
+        fs::write(run.join("run.json"), "{}").unwrap();
+        assert!(Source::open(&run).err().unwrap().to_string().contains("does not say what text"));
         fs::remove_file(run.join("run.json")).unwrap();
         assert!(Source::open(&run).err().unwrap().to_string().contains("has no run.json"));
     }

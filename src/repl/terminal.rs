@@ -10,8 +10,7 @@ use rustyline::config::{Behavior, ColorMode, CompletionType, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{
-    Cmd, ConditionalEventHandler, Editor, Event, EventContext, EventHandler, KeyCode, KeyEvent, Modifiers, Movement,
-    RepeatCount,
+    Cmd, ConditionalEventHandler, Editor, Event, EventContext, EventHandler, KeyCode, KeyEvent, Modifiers, RepeatCount,
 };
 
 use crate::repl::helper::TypingHelper;
@@ -23,6 +22,10 @@ use crate::repl::{Line, Lines, editor, multiline};
 const N_HISTORY: usize = 1000;
 
 const PROMPT: &str = "> ";
+
+/// Stands, unseen, between a backslash and the new line that it began (a word joiner): a backslash at a line's end that was
+/// pasted stays what it is.
+const CONTINUES: char = '\u{2060}';
 
 /// How a person types.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +92,7 @@ impl TerminalLines {
     }
 
     fn typed(&mut self, input: String) -> Line {
+        let input = input.replace(&format!("\\{CONTINUES}\n"), "\n");
         if self.wants_editor.swap(false, Ordering::Relaxed) {
             return Line::Edit(input);
         }
@@ -148,13 +152,12 @@ impl ConditionalEventHandler for OpenEditor {
     }
 }
 
-/// Begins a new line where a backslash stands before the cursor at the end. The backslash goes at once: one that was pasted
-/// in the middle of a text stays what it is.
+/// Begins a new line where a backslash stands before the cursor at the end of what is typed.
 struct Enter;
 
 impl ConditionalEventHandler for Enter {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext) -> Option<Cmd> {
         let continues = context.pos() == context.line().len() && context.line().ends_with('\\');
-        continues.then(|| Cmd::Replace(Movement::BackwardChar(1), Some("\n".to_string())))
+        continues.then(|| Cmd::Insert(1, format!("{CONTINUES}\n")))
     }
 }
