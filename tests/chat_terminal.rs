@@ -28,7 +28,7 @@ fn desk() -> &'static Path {
         // Kept until the process ends: all tests share it, and the system's temporary folder is cleaned anyway.
         let desk = tempfile::tempdir().expect("a temporary folder").keep();
         let text = desk.join("text.txt");
-        let documents = (0..40).map(|i| format!("A lovely bird. sings number {i}.\n<|endoftext|>\n"));
+        let documents = (0..40).map(|i| format!("A Lovely bird. sings number {i}.\n<|endoftext|>\n"));
         fs::write(&text, documents.collect::<String>()).expect("a text");
         scripted::write(&desk.join("runs/bird"), "Lovely bird.", false, 400, Some(&text));
         scripted::write(&desk.join("runs/odd"), "鳥 e\u{301}🦜\x1b[1mB.", false, 400, None);
@@ -199,6 +199,7 @@ fn a_window_that_changes_its_size_shows_the_line_anew() {
         screen.contents().replace('\n', "").contains(&format!("{long} indeed"))
     });
     chat.resize(60, 100);
+    chat.until("the line is on one row again", |screen| line_of_cursor(screen).contains(&format!("> {long} indeed")));
     chat.press("!");
     chat.until("the line is whole in the large window", |screen| {
         line_of_cursor(screen).contains(&format!("> {long} indeed!"))
@@ -231,7 +232,7 @@ fn every_command_does_what_help_says() {
     chat.say_and_see("/template", "{% for message in messages %}");
     chat.say_and_see("/why", "how probable each token was");
     assert!(chat.contents().contains("82 %  \"L\"  \"x\" 11 %   \"y\" 4 %"), "{}", chat.contents());
-    chat.say_and_see("/source", "word for word, 1 of its 2 words");
+    chat.say_and_see("/source", "word for word, 2 of its 2 words");
     chat.say_and_see(&format!("/save {}", kept.display()), "3 messages are kept in");
     assert_eq!(questions(&kept), ["one"]);
     chat.say_and_see("/undo", "taken back: one");

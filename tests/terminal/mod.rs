@@ -85,7 +85,7 @@ impl Terminal {
         let end: String = text.chars().skip(text.chars().count().saturating_sub(4)).collect();
         // Not before it is there: an empty prompt after it is then surely another one.
         // (A hint may stand after it.)
-        self.until("what was typed is there", |screen| line_of_cursor(screen).contains(end.trim_end()));
+        self.until("what was typed is there", |screen| lines_of_cursor(screen).contains(end.trim_end()));
         self.press("\r");
     }
 
@@ -146,6 +146,13 @@ impl Drop for Terminal {
 pub(crate) fn line_of_cursor(screen: &Screen) -> String {
     let (row, columns) = (screen.cursor_position().0, screen.size().1.get());
     screen.rows(0, columns).nth(usize::from(row)).unwrap_or_default()
+}
+
+/// The same after the row above it, on which a line may have begun that is longer than the window is wide.
+fn lines_of_cursor(screen: &Screen) -> String {
+    let (row, columns) = (screen.cursor_position().0, screen.size().1.get());
+    let above = usize::from(row.saturating_sub(1));
+    screen.rows(0, columns).skip(above).take(usize::from(row) - above + 1).collect()
 }
 
 fn read(mut pty: &Pty, seen: &(Mutex<Seen>, Condvar)) {
