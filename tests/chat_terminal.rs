@@ -20,8 +20,8 @@ const CTRL_G: &str = "\x07";
 const CTRL_Z: &str = "\x1a";
 const UP: &str = "\x1b[A";
 
-/// A folder with runs to talk to, made once: `bird` says "Lovely bird." and no more, `odd` writes what terminals stumble
-/// over, `endless` never stops.
+/// A folder with runs to talk to, made once: `bird` says "Lovely bird." and no more, `odd` writes what terminals
+/// stumble over, `endless` never stops.
 fn desk() -> &'static Path {
     static DESK: OnceLock<PathBuf> = OnceLock::new();
     DESK.get_or_init(|| {

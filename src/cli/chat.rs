@@ -23,11 +23,11 @@ use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate, Message, Tokenizer};
 #[derive(Args, Debug)]
 #[command(
     args_override_self = true,
-    after_help = "Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands. Answers go to standard output, all else to
-standard error. Through a pipe (echo hello | siskin chat) every line is answered plainly.
+    after_help = "Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands. Answers go to standard output, all
+else to standard error. Through a pipe (echo hello | siskin chat) every line is answered plainly.
 
-Environment: SISKIN_HISTORY is the file of the history (empty: none is kept); VISUAL or EDITOR is what /edit and Ctrl-G open;
-NO_COLOR turns colours off."
+Environment: SISKIN_HISTORY is the file of the history (empty: none is kept); VISUAL or EDITOR is what /edit and Ctrl-G
+open; NO_COLOR turns colours off."
 )]
 pub(super) struct ChatArgs {
     /// A directory, a .gguf file, a run's name, or hf:owner/name[:file]; the newest run if not given

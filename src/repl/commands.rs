@@ -84,7 +84,8 @@ pub(super) const COMMANDS: [Known; 18] = [
 
 /// Stands below the list of commands.
 const KEYS: &str = "Ctrl-C stops an answer. \"\"\" begins a message of several lines and \"\"\" ends it; so does a \
-                    backslash before Enter, or Alt-Enter. Tab completes. A line that begins with // is sent with one slash.";
+                    backslash before Enter, or Alt-Enter. Tab completes. A line that begins with // is sent with one \
+                    slash.";
 
 /// What `/help` shows in a window of so many columns.
 pub(super) fn help(columns: usize) -> String {

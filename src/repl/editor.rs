@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 /// Longest message that is taken from an editor.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Opens `editor`, a command of the shell, on a private file that holds `draft`, and returns what was saved in it; `None`
-/// if that is nothing. An error when the editor cannot be started or says that it failed.
+/// Opens `editor`, a command of the shell, on a private file that holds `draft`, and returns what was saved in it;
+/// `None` if that is nothing. An error when the editor cannot be started or says that it failed.
 pub(super) fn compose(editor: &str, draft: &str) -> Result<Option<String>> {
     let mut file = tempfile::Builder::new().prefix("siskin-").suffix(".txt").tempfile().context("creating a file")?;
     file.write_all(draft.as_bytes()).and_then(|()| file.flush()).context("writing the draft")?;

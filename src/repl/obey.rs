@@ -280,8 +280,8 @@ impl Chat<'_> {
             let n_generated = answered.outcome.n_generated;
             let (to_first, speed) = (to_first.as_secs_f64(), n_generated.saturating_sub(1) as f64 / rest);
             stats += &format!(
-                "\nlast answer: {} tokens read, the rest of the conversation remembered; {n_generated} written, the first \
-                 after {to_first:.2} s, then {speed:.0} tokens/s",
+                "\nlast answer: {} tokens read, the rest of the conversation remembered; {n_generated} written, the \
+                 first after {to_first:.2} s, then {speed:.0} tokens/s",
                 answered.n_read
             );
         }

@@ -23,8 +23,8 @@ const N_HISTORY: usize = 1000;
 
 const PROMPT: &str = "> ";
 
-/// Stands, unseen, between a backslash and the new line that it began (a word joiner): a backslash at a line's end that was
-/// pasted stays what it is.
+/// Stands, unseen, between a backslash and the new line that it began (a word joiner): a backslash at a line's end that
+/// was pasted stays what it is.
 const CONTINUES: char = '\u{2060}';
 
 /// How a person types.
@@ -55,11 +55,12 @@ pub struct TerminalLines {
 }
 
 impl TerminalLines {
-    /// Opens the terminal, and the history (created with its folder if need be). A history that cannot be used is no error
-    /// of the chat: a warning goes to `notes` and the chat does without.
+    /// Opens the terminal, and the history (created with its folder if need be). A history that cannot be used is no
+    /// error of the chat: a warning goes to `notes` and the chat does without.
     pub fn open(typing: Typing, notes: &mut dyn Write) -> Result<TerminalLines> {
         let colour = typing.colour;
-        // The terminal even when the answers go to a file; a space in front keeps a line out of the history, as in bash.
+        // The terminal even when the answers go to a file; a space in front keeps a line out of the history, as in
+        // bash.
         let config = Config::builder().max_history_size(N_HISTORY).context("setting up the history")?;
         let config = config
             .history_ignore_space(true)

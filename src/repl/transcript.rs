@@ -23,8 +23,8 @@ pub(super) struct Transcript {
 }
 
 impl Transcript {
-    /// Writes it to `path`, readable by its owner only, as it is private. A file that is there is replaced only if it is a
-    /// transcript too.
+    /// Writes it to `path`, readable by its owner only, as it is private. A file that is there is replaced only if it
+    /// is a transcript too.
     pub(super) fn save(&self, path: &Path) -> Result<()> {
         ensure!(!self.messages.is_empty(), "nothing has been said yet, so there is nothing to keep");
         if path.exists() {
