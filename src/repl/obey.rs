@@ -214,7 +214,6 @@ impl Chat<'_> {
     fn show_nearest(&mut self, nearest: &Nearest, answer: &str) {
         let columns = (self.style.columns)();
         let run = &nearest.run;
-        let share = overlap::share(run.n_copied, run.n_words);
         if run.n_longest > 1 {
             self.note(format_args!(
                 "word for word, {} of its {} words in a row stand in the training text:",
@@ -223,7 +222,10 @@ impl Chat<'_> {
             let shown = wrapped(&visible(&run.longest), columns.saturating_sub(3)).join("\n  ");
             self.show(&format!("  {shown}"));
             let least = overlap::MIN_RUN_WORDS;
-            self.note(format_args!("{share} of its words stand there in runs of {least} or more"));
+            if run.n_words >= least as u64 {
+                let share = overlap::share(run.n_copied, run.n_words);
+                self.note(format_args!("{share} of its words stand there in runs of {least} or more"));
+            }
         } else {
             self.note("no two words of it stand in a row in the training text");
         }
