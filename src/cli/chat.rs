@@ -23,11 +23,11 @@ use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate, Message, Tokenizer};
 #[derive(Args, Debug)]
 #[command(
     args_override_self = true,
-    after_help = "Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands. Answers go to standard output, all else to
-standard error. Through a pipe (echo hello | siskin chat) every line is answered plainly.
+    after_help = "Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands. Answers go to standard output, all
+else to standard error. Through a pipe (echo hello | siskin chat) every line is answered plainly.
 
-Environment: SISKIN_HISTORY is the file of the history (empty: none is kept); VISUAL or EDITOR is what /edit and Ctrl-G open;
-NO_COLOR turns colours off."
+Environment: SISKIN_HISTORY is the file of the history (empty: none is kept); VISUAL or EDITOR is what /edit and Ctrl-G
+open; NO_COLOR turns colours off."
 )]
 pub(super) struct ChatArgs {
     /// A directory, a .gguf file, a run's name, or hf:owner/name[:file]; the newest run if not given
@@ -72,11 +72,13 @@ pub(super) fn run(args: ChatArgs) -> Result<Exit> {
         Err(error) => return Ok(usage(&format!("{error:#}"))),
     };
     let mut opened = args.loading.open(args.name.as_deref().or(args.model.as_deref()))?;
-    let max_tokens = args.max_tokens.unwrap_or(if opened.takes_turns || opened.chat_template.is_some() { 512 } else { 128 });
+    let max_tokens =
+        args.max_tokens.unwrap_or(if opened.takes_turns || opened.chat_template.is_some() { 512 } else { 128 });
     let mut settings = Settings { sampler, max_tokens };
     let interactive = args.once.is_none() && io::stdin().is_terminal();
     let style = style(&args, interactive);
-    let interrupts = if interactive { Interrupts::of_a_chat()? } else { Interrupts { raised: ctrl_c_flag()?, deadly: None } };
+    let interrupts =
+        if interactive { Interrupts::of_a_chat()? } else { Interrupts { raised: ctrl_c_flag()?, deadly: None } };
     let mut lines = lines(&args, interactive, &settings)?;
     let mut said: Option<Vec<Message>> = None;
     loop {
@@ -109,7 +111,8 @@ pub(super) fn run(args: ChatArgs) -> Result<Exit> {
 fn partner<'a>(opened: &'a mut Opened, template_file: Option<&Path>) -> Result<Partner<'a>> {
     let template = template(template_file, opened.chat_template.take(), &opened.tokenizer)?;
     // The weights may be a file within the directory of the model.
-    let folder = if opened.path.is_dir() { Some(opened.path.clone()) } else { opened.path.parent().map(Path::to_path_buf) };
+    let folder =
+        if opened.path.is_dir() { Some(opened.path.clone()) } else { opened.path.parent().map(Path::to_path_buf) };
     Ok(Partner {
         name: opened.name.clone(),
         model: &mut *opened.model,
@@ -156,7 +159,8 @@ fn lines(args: &ChatArgs, interactive: bool, settings: &Settings) -> Result<Box<
 
 /// The person's editor: `VISUAL`, else `EDITOR`, else what the system surely has.
 fn editor() -> String {
-    let named = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| env::var(name).ok()).find(|name| !name.trim().is_empty());
+    let named =
+        ["VISUAL", "EDITOR"].into_iter().filter_map(|name| env::var(name).ok()).find(|name| !name.trim().is_empty());
     named.unwrap_or_else(|| if cfg!(windows) { "notepad" } else { "vi" }.to_string())
 }
 

@@ -43,7 +43,8 @@ impl Interrupts {
         Ok(Interrupts { raised, deadly: Some(deadly) })
     }
 
-    /// Does `work` that does not look at the flag (such as fetching a model), so that Ctrl-C ends the process meanwhile.
+    /// Does `work` that does not look at the flag (such as fetching a model), so that Ctrl-C ends the process
+    /// meanwhile.
     pub(super) fn deadly_while<T>(&self, work: impl FnOnce() -> T) -> T {
         let set = |value| self.deadly.iter().for_each(|deadly| deadly.store(value, Ordering::Relaxed));
         set(true);

@@ -157,8 +157,8 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    /// Shows `each` the ids from `start` on (at least 1), each with the model's judgement of what may stand in its place
-    /// (V). The model reads them again for it; false when interrupted. The ids stay what they are.
+    /// Shows `each` the ids from `start` on (at least 1), each with the model's judgement of what may stand in its
+    /// place (V). The model reads them again for it; false when interrupted. The ids stay what they are.
     pub fn replay(
         &mut self,
         start: usize,

@@ -84,7 +84,8 @@ pub(super) const COMMANDS: [Known; 18] = [
 
 /// Stands below the list of commands.
 const KEYS: &str = "Ctrl-C stops an answer. \"\"\" begins a message of several lines and \"\"\" ends it; so does a \
-                    backslash before Enter, or Alt-Enter. Tab completes. A line that begins with // is sent with one slash.";
+                    backslash before Enter, or Alt-Enter. Tab completes. A line that begins with // is sent with one \
+                    slash.";
 
 /// What `/help` shows in a window of so many columns.
 pub(super) fn help(columns: usize) -> String {
@@ -239,7 +240,8 @@ mod tests {
     fn every_listed_command_is_one() {
         for known in &COMMANDS {
             let argument = if known.takes == Takes::Setting { "seed 1" } else { "x" };
-            let line = if known.takes == Takes::Nothing { known.name.into() } else { format!("{} {argument}", known.name) };
+            let line =
+                if known.takes == Takes::Nothing { known.name.into() } else { format!("{} {argument}", known.name) };
             assert!(parse(&line).is_ok(), "{line}");
             assert_eq!(known.takes == Takes::Nothing, known.usage.is_empty(), "{}", known.name);
         }

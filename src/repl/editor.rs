@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 /// Longest message that is taken from an editor.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Opens `editor`, a command of the shell, on a private file that holds `draft`, and returns what was saved in it; `None`
-/// if that is nothing. An error when the editor cannot be started or says that it failed.
+/// Opens `editor`, a command of the shell, on a private file that holds `draft`, and returns what was saved in it;
+/// `None` if that is nothing. An error when the editor cannot be started or says that it failed.
 pub(super) fn compose(editor: &str, draft: &str) -> Result<Option<String>> {
     let mut file = tempfile::Builder::new().prefix("siskin-").suffix(".txt").tempfile().context("creating a file")?;
     file.write_all(draft.as_bytes()).and_then(|()| file.flush()).context("writing the draft")?;
@@ -19,7 +19,10 @@ pub(super) fn compose(editor: &str, draft: &str) -> Result<Option<String>> {
     let path = file.into_temp_path();
     let remedy = || format!("opening the editor `{editor}`; the variables VISUAL and EDITOR name another");
     let status = command(editor, &path).status().with_context(remedy)?;
-    ensure!(status.success(), "the editor `{editor}` failed ({status}), so nothing is sent; VISUAL and EDITOR name another");
+    ensure!(
+        status.success(),
+        "the editor `{editor}` failed ({status}), so nothing is sent; VISUAL and EDITOR name another"
+    );
     let n_bytes = fs::metadata(&path).context("reading what the editor left")?.len();
     ensure!(n_bytes <= MAX_BYTES, "the text has more than {} MiB, so nothing is sent", MAX_BYTES >> 20);
     let text = fs::read_to_string(&path).context("reading what the editor left")?;

@@ -116,7 +116,8 @@ impl TypingHelper {
         }
         // Names of files would need the disk at every key.
         let has_names = line.len() > 1 && known(line).is_none_or(|known| known.takes == Takes::Setting);
-        let (start, found) = if has_names && line.starts_with('/') { self.candidates(line, pos) } else { (pos, Vec::new()) };
+        let (start, found) =
+            if has_names && line.starts_with('/') { self.candidates(line, pos) } else { (pos, Vec::new()) };
         let rest = found.first()?.display.get(pos - start..).filter(|rest| !rest.is_empty() && pos > start)?;
         Some(TypingHint { shown: rest.to_string(), n_completing: rest.len() })
     }
@@ -237,7 +238,9 @@ mod tests {
 
     #[test]
     fn a_command_is_coloured_once_it_is_one() {
-        for (line, shown) in [("/help", "\x1b[1m/help\x1b[0m"), ("/hel", "/hel"), ("/tokens a", "\x1b[1m/tokens\x1b[0m a")] {
+        for (line, shown) in
+            [("/help", "\x1b[1m/help\x1b[0m"), ("/hel", "/hel"), ("/tokens a", "\x1b[1m/tokens\x1b[0m a")]
+        {
             assert_eq!(helper().highlight(line, 0), shown);
         }
         let plain = TypingHelper::new(Vec::new(), PathBuf::new(), false);

@@ -71,8 +71,8 @@ pub enum Line {
 pub trait Lines {
     /// The next line; an error when none can be read.
     fn next_line(&mut self) -> Result<Line>;
-    /// A message that the person writes in an editor, which begins with `draft`; `None` if nothing is to be sent. An error
-    /// is for the person to read, and the chat goes on.
+    /// A message that the person writes in an editor, which begins with `draft`; `None` if nothing is to be sent. An
+    /// error is for the person to read, and the chat goes on.
     fn compose(&mut self, draft: &str) -> Result<Option<String>>;
 }
 
@@ -152,8 +152,8 @@ pub struct Chat<'a> {
 }
 
 impl<'a> Chat<'a> {
-    /// A chat with `partner`: in turns if it takes them, else as one text that both continue. Answers go to `out`, all else
-    /// to `notes`; raising `interrupted` stops an answer. An error for settings out of range.
+    /// A chat with `partner`: in turns if it takes them, else as one text that both continue. Answers go to `out`, all
+    /// else to `notes`; raising `interrupted` stops an answer. An error for settings out of range.
     pub fn new(
         partner: Partner<'a>,
         settings: Settings,
@@ -221,7 +221,8 @@ impl<'a> Chat<'a> {
         match self.conversation.load(messages) {
             Ok(()) if messages.is_empty() => self.note(format_args!("the model is {name} now")),
             Ok(()) => self.note(format_args!(
-                "the model is {name} now, and the conversation goes on: /regen asks it the last question, /reset begins anew"
+                "the model is {name} now, and the conversation goes on: /regen asks it the last question, \
+                 /reset begins anew"
             )),
             Err(_) => self.note(format_args!("the model is {name} now; a new conversation begins")),
         }
@@ -260,7 +261,9 @@ impl<'a> Chat<'a> {
                 Line::Text(line) => self.take_turn(line.strip_prefix('/').unwrap_or(&line))?,
                 Line::Message(message) => self.take_turn(&message)?,
             };
-            if answered.is_some_and(|answered| answered.outcome.stop == StopReason::Interrupted) && !self.style.interactive {
+            if answered.is_some_and(|answered| answered.outcome.stop == StopReason::Interrupted)
+                && !self.style.interactive
+            {
                 return Ok(End::Interrupted);
             }
         }
@@ -359,9 +362,8 @@ impl<'a> Chat<'a> {
                 "the context of {n_context} tokens is full, so the answer ends here: /reset begins a new conversation"
             )),
             _ if !self.style.interactive => {}
-            StopReason::MaxTokens if dialogue => self.note(format_args!(
-                "cut after {n_generated} tokens: /continue goes on, /set max-tokens N allows more"
-            )),
+            StopReason::MaxTokens if dialogue => self
+                .note(format_args!("cut after {n_generated} tokens: /continue goes on, /set max-tokens N allows more")),
             StopReason::Interrupted if n_generated == 0 => self.note("stopped before the first word: nothing is kept"),
             StopReason::Interrupted => self.note("stopped"),
             StopReason::EndOfText if !dialogue => {

@@ -61,7 +61,7 @@ impl Chat<'_> {
             Command::Model(_) => {
                 let words = format!("the model is {}; /model NAME talks to another", self.name);
                 self.note(words);
-            },
+            }
             Command::Template => self.show_template(),
             Command::Tokens(text) => self.show_tokens(&text)?,
             Command::Why => self.explain()?,
@@ -193,7 +193,8 @@ impl Chat<'_> {
         self.must_have_answered()?;
         self.forget_interruption();
         if self.source.is_none() {
-            let unknown = "nothing is known of the text that this model learned from: that takes a run of `siskin train`";
+            let unknown =
+                "nothing is known of the text that this model learned from: that takes a run of `siskin train`";
             let folder = self.folder.clone().context(unknown)?;
             let source = Source::open(&folder)?;
             source.remarks.iter().for_each(|remark| self.note(remark));
@@ -213,7 +214,6 @@ impl Chat<'_> {
     fn show_nearest(&mut self, nearest: &Nearest, answer: &str) {
         let columns = (self.style.columns)();
         let run = &nearest.run;
-        let share = overlap::share(run.n_copied, run.n_words);
         if run.n_longest > 1 {
             self.note(format_args!(
                 "word for word, {} of its {} words in a row stand in the training text:",
@@ -222,7 +222,10 @@ impl Chat<'_> {
             let shown = wrapped(&visible(&run.longest), columns.saturating_sub(3)).join("\n  ");
             self.show(&format!("  {shown}"));
             let least = overlap::MIN_RUN_WORDS;
-            self.note(format_args!("{share} of its words stand there in runs of {least} or more"));
+            if run.n_words >= least as u64 {
+                let share = overlap::share(run.n_copied, run.n_words);
+                self.note(format_args!("{share} of its words stand there in runs of {least} or more"));
+            }
         } else {
             self.note("no two words of it stand in a row in the training text");
         }
@@ -279,8 +282,8 @@ impl Chat<'_> {
             let n_generated = answered.outcome.n_generated;
             let (to_first, speed) = (to_first.as_secs_f64(), n_generated.saturating_sub(1) as f64 / rest);
             stats += &format!(
-                "\nlast answer: {} tokens read, the rest of the conversation remembered; {n_generated} written, the first \
-                 after {to_first:.2} s, then {speed:.0} tokens/s",
+                "\nlast answer: {} tokens read, the rest of the conversation remembered; {n_generated} written, the \
+                 first after {to_first:.2} s, then {speed:.0} tokens/s",
                 answered.n_read
             );
         }

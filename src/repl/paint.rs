@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_and_padded_is_counted_in_columns() {
-        for (words, columns, shown) in [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("鳥鳥", 3, "鳥…"), ("鳥鳥", 2, "…")] {
+        for (words, columns, shown) in [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("鳥鳥", 3, "鳥…"), ("鳥鳥", 2, "…")]
+        {
             assert_eq!(cut(words, columns), shown);
         }
         assert_eq!(padded("鳥", 4), "鳥  ");

@@ -1,10 +1,10 @@
-//! Where an answer may come from: passages of the training text that are nearest to it, and the longest run of words that
-//! it has in common with that text.
+//! Where an answer may come from: passages of the training text that are nearest to it, and the longest run of words
+//! that it has in common with that text.
 //!
-//! The text is found by the model's manifest, and by those of the models that it was fine-tuned from, and is read again;
-//! only its training side counts, as the rest was held out. Nearness is the share of the answer's words and pairs of
-//! neighbouring words that a passage has too, each weighed by how rare it is (the inverse document frequency of Spärck
-//! Jones, Journal of Documentation 28, 1972).
+//! The text is found by the model's manifest, and by those of the models that it was fine-tuned from, and is read
+//! again; only its training side counts, as the rest was held out. Nearness is the share of the answer's words and
+//! pairs of neighbouring words that a passage has too, each weighed by how rare it is (the inverse document frequency
+//! of Spärck Jones, Journal of Documentation 28, 1972).
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +45,8 @@ impl Source {
     pub(super) fn open(folder: &Path) -> Result<Source> {
         let (mut corpora, mut remarks) = (Vec::new(), Vec::new());
         for (folder, manifest) in manifests(folder)? {
+            let unknown = || format!("{} does not say what text it learned from", folder.join("run.json").display());
+            ensure!(!manifest.corpus.is_null(), unknown());
             let report: CorpusReport = serde_json::from_value(manifest.corpus)
                 .with_context(|| format!("reading {}", folder.join("run.json").display()))?;
             let paths = report.files.iter().map(|file| at_hand(&file.path, &folder)).collect::<Result<Vec<_>>>()?;
@@ -232,7 +234,8 @@ mod tests {
     use std::fs;
 
     const TEXT: &str = "The red hen found a seed in the yard.\n\nA dog sat by the door and slept all day long.\n\n\
-                        The moon rose over the quiet sea that night.\n<|endoftext|>\nThe dog and the hen were friends.\n";
+                        The moon rose over the quiet sea that night.\n\
+                        <|endoftext|>\nThe dog and the hen were friends.\n";
 
     /// A run whose manifest names a text of some documents, and the folder of both.
     fn run(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -271,6 +274,8 @@ mod tests {
         assert!(Source::open(&run).unwrap().remarks[0].contains("has changed since it was learned"));
         fs::remove_file(&file).unwrap();
         assert!(Source::open(&run).err().unwrap().to_string().contains("the training text is not at hand"));
+        fs::write(run.join("run.json"), "{}").unwrap();
+        assert!(Source::open(&run).err().unwrap().to_string().contains("does not say what text"));
         fs::remove_file(run.join("run.json")).unwrap();
         assert!(Source::open(&run).err().unwrap().to_string().contains("has no run.json"));
     }

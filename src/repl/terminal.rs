@@ -10,8 +10,7 @@ use rustyline::config::{Behavior, ColorMode, CompletionType, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{
-    Cmd, ConditionalEventHandler, Editor, Event, EventContext, EventHandler, KeyCode, KeyEvent, Modifiers, Movement,
-    RepeatCount,
+    Cmd, ConditionalEventHandler, Editor, Event, EventContext, EventHandler, KeyCode, KeyEvent, Modifiers, RepeatCount,
 };
 
 use crate::repl::helper::TypingHelper;
@@ -23,6 +22,10 @@ use crate::repl::{Line, Lines, editor, multiline};
 const N_HISTORY: usize = 1000;
 
 const PROMPT: &str = "> ";
+
+/// Stands, unseen, between a backslash and the new line that it began (a word joiner): a backslash at a line's end that
+/// was pasted stays what it is.
+const CONTINUES: char = '\u{2060}';
 
 /// How a person types.
 #[derive(Debug, Clone, Default)]
@@ -52,11 +55,12 @@ pub struct TerminalLines {
 }
 
 impl TerminalLines {
-    /// Opens the terminal, and the history (created with its folder if need be). A history that cannot be used is no error
-    /// of the chat: a warning goes to `notes` and the chat does without.
+    /// Opens the terminal, and the history (created with its folder if need be). A history that cannot be used is no
+    /// error of the chat: a warning goes to `notes` and the chat does without.
     pub fn open(typing: Typing, notes: &mut dyn Write) -> Result<TerminalLines> {
         let colour = typing.colour;
-        // The terminal even when the answers go to a file; a space in front keeps a line out of the history, as in bash.
+        // The terminal even when the answers go to a file; a space in front keeps a line out of the history, as in
+        // bash.
         let config = Config::builder().max_history_size(N_HISTORY).context("setting up the history")?;
         let config = config
             .history_ignore_space(true)
@@ -89,6 +93,7 @@ impl TerminalLines {
     }
 
     fn typed(&mut self, input: String) -> Line {
+        let input = input.replace(&format!("\\{CONTINUES}\n"), "\n");
         if self.wants_editor.swap(false, Ordering::Relaxed) {
             return Line::Edit(input);
         }
@@ -148,13 +153,12 @@ impl ConditionalEventHandler for OpenEditor {
     }
 }
 
-/// Begins a new line where a backslash stands before the cursor at the end. The backslash goes at once: one that was pasted
-/// in the middle of a text stays what it is.
+/// Begins a new line where a backslash stands before the cursor at the end of what is typed.
 struct Enter;
 
 impl ConditionalEventHandler for Enter {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext) -> Option<Cmd> {
         let continues = context.pos() == context.line().len() && context.line().ends_with('\\');
-        continues.then(|| Cmd::Replace(Movement::BackwardChar(1), Some("\n".to_string())))
+        continues.then(|| Cmd::Insert(1, format!("{CONTINUES}\n")))
     }
 }

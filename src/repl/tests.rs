@@ -34,10 +34,8 @@ fn speaker(tokenizer: &Tokenizer, n_context: usize, text: &str) -> Mock {
     let header = tokenizer.render_chat(&[], true).unwrap();
     let ids = [tokenizer.encode(text).unwrap(), vec![tokenizer.im_end().unwrap()]].concat();
     Mock::new(tokenizer.vocab_size(), n_context, move |fed| {
-        let start = fed
-            .windows(header.len())
-            .rposition(|window| window == header)
-            .map_or(fed.len(), |at| at + header.len());
+        let start =
+            fed.windows(header.len()).rposition(|window| window == header).map_or(fed.len(), |at| at + header.len());
         ids.get(fed.len() - start).copied().unwrap_or(ids[0])
     })
 }
@@ -50,7 +48,8 @@ struct Setting {
     policy: ContextPolicy,
 }
 
-const PERSON: Setting = Setting { interactive: true, dialogue: true, n_context: 400, says: "ok", policy: ContextPolicy::Stop };
+const PERSON: Setting =
+    Setting { interactive: true, dialogue: true, n_context: 400, says: "ok", policy: ContextPolicy::Stop };
 const PIPE: Setting = Setting { interactive: false, ..PERSON };
 
 fn partner<'a>(model: &'a mut Mock, tokenizer: &'a Tokenizer, takes_turns: bool) -> Partner<'a> {
@@ -68,8 +67,7 @@ fn chat(setting: Setting, mut lines: impl Lines) -> (String, String, End) {
     let tokenizer = tokenizer();
     let mut model = speaker(&tokenizer, setting.n_context, setting.says);
     let (mut out, mut notes) = (Vec::new(), Vec::new());
-    let settings =
-        Settings { sampler: SamplerConfig { temperature: 0.0, ..SamplerConfig::default() }, max_tokens: 8 };
+    let settings = Settings { sampler: SamplerConfig { temperature: 0.0, ..SamplerConfig::default() }, max_tokens: 8 };
     let interactive = setting.interactive;
     let style = Style { to_terminal: interactive, policy: setting.policy, ..style(interactive) };
     let interrupted = AtomicBool::new(false);
@@ -95,12 +93,11 @@ fn a_person_is_greeted_and_may_leave_by_a_command() {
 
 #[test]
 fn commands_answer_on_the_notes_and_never_on_the_output() {
-    let lines =
-        ["/help", "/set", "/set temperature 0.5", "/set top-p 7", "/stats", "/reset", "/helo", "//literally"];
+    let lines = ["/help", "/set", "/set temperature 0.5", "/set top-p 7", "/stats", "/reset", "/helo", "//literally"];
     let (out, notes, _) = chat(PIPE, script(&lines));
     assert_eq!(out, "ok\n");
     for words in [
-        "/quit              leave",
+        "/quit            leave",
         "max-tokens         8",
         "temperature is 0.5",
         "top-p is 7, but must be above 0 and at most 1",
@@ -190,6 +187,43 @@ impl Write for Closed {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+#[test]
+fn an_editor_writes_messages_and_its_failure_or_silence_sends_nothing() {
+    let lines = vec![Line::Edit("hello".into()), Line::Edit("fail".into()), Line::Text("/edit".into())];
+    let (out, notes, end) = chat(PERSON, Script(lines.into_iter()));
+    assert_eq!((out.as_str(), end), ("ok\n", End::Left));
+    for words in ["> hello\nand more", "error: the editor failed", "nothing was written"] {
+        assert!(notes.contains(words), "{words:?} is missing in {notes}");
+    }
+}
+
+#[test]
+fn a_message_is_one_whatever_it_begins_with() {
+    let (out, _, _) = chat(PIPE, Script(vec![Line::Message("/help".into())].into_iter()));
+    assert_eq!(out, "ok\n");
+}
+
+#[test]
+fn the_name_of_another_model_ends_the_loop_and_the_chat_can_go_on() {
+    let (out, _, end) = chat(PERSON, script(&["hello", "/model other one", "unheard"]));
+    assert_eq!((out.as_str(), end), ("ok\n", End::Model("other one".into())));
+}
+
+#[test]
+fn turns_that_were_forgotten_are_counted_out_loud() {
+    let long = "0".repeat(60);
+    let setting = Setting { policy: ContextPolicy::Slide, ..PIPE };
+    let (out, notes, end) = chat(setting, script(&[long.as_str(); 6]));
+    assert_eq!((out.as_str(), end), ("ok\n".repeat(6).as_str(), End::Left));
+    assert!(notes.contains("forgotten to make room"), "{notes}");
+}
+
+#[test]
+fn notes_keep_within_the_window() {
+    let (_, notes, _) = chat(PERSON, script(&["/help", "/stats", "/model nobody"]));
+    assert!(notes.lines().all(|line| line.chars().count() < 80), "{notes}");
 }
 
 #[test]

@@ -23,8 +23,8 @@ pub(super) struct Transcript {
 }
 
 impl Transcript {
-    /// Writes it to `path`, readable by its owner only, as it is private. A file that is there is replaced only if it is a
-    /// transcript too.
+    /// Writes it to `path`, readable by its owner only, as it is private. A file that is there is replaced only if it
+    /// is a transcript too.
     pub(super) fn save(&self, path: &Path) -> Result<()> {
         ensure!(!self.messages.is_empty(), "nothing has been said yet, so there is nothing to keep");
         if path.exists() {
@@ -77,6 +77,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::data::Corpus;
 
     fn transcript() -> Transcript {
         let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
@@ -94,6 +95,23 @@ mod tests {
         assert!(text.starts_with("{\"messages\":[{\"role\":\"user\"") && text.lines().count() == 1, "{text}");
         transcript().save(&path).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn conversations_that_were_kept_are_a_corpus_of_conversations() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, all) = (folder.path().join("one.json"), folder.path().join("all.jsonl"));
+        let mut lines = String::new();
+        for i in 0..20 {
+            let mut transcript = transcript();
+            transcript.messages[0].content += &format!(", and number {i}");
+            transcript.save(&one).unwrap();
+            lines += &fs::read_to_string(&one).unwrap();
+        }
+        fs::write(&all, lines).unwrap();
+        let corpus = Corpus::scan(&[all], &mut |_| {}).unwrap();
+        let report = corpus.report();
+        assert_eq!((report.n_documents, report.has_messages, report.n_skipped_lines), (20, true, 0));
     }
 
     #[cfg(unix)]

@@ -47,8 +47,7 @@ pub(super) fn table(tokens: &[Judged], tokenizer: &Tokenizer, columns: usize, pa
     let row = |token: &Judged| {
         let share = format!("{:>6}", percent(token.probability));
         let shown = name(token.id);
-        let others: Vec<String> =
-            token.instead.iter().map(|&(id, p)| format!("{} {}", name(id), percent(p))).collect();
+        let others: Vec<String> = token.instead.iter().map(|&(id, p)| format!("{} {}", name(id), percent(p))).collect();
         let ink = match token.probability {
             p if p >= 0.5 => Ink::Green,
             p if p >= 0.1 => Ink::Yellow,
@@ -95,8 +94,8 @@ mod tests {
         let logits = [1.0f32, 0.25, 0.125, 0.5, 0.0625, 0.0625].map(f32::ln);
         let judged = judged(1, &logits);
         assert!((judged.probability - 0.125).abs() < 1e-6, "{judged:?}");
-        let others: Vec<(u32, f64)> = judged.instead.iter().map(|&(id, p)| (id, (p * 1000.0).round())).collect();
-        assert_eq!(others, [(0, 500.0), (3, 250.0), (2, 63.0)]);
+        let others: Vec<(u32, f64)> = judged.instead.iter().map(|&(id, p)| (id, (p * 10_000.0).round())).collect();
+        assert_eq!(others, [(0, 5000.0), (3, 2500.0), (2, 625.0)]);
     }
 
     #[test]
@@ -104,7 +103,8 @@ mod tests {
         let tokenizer = tokenizer();
         let ids: Vec<u32> = ["a", "鳥", "\n", "\x1b"].iter().flat_map(|text| tokenizer.encode(text).unwrap()).collect();
         let instead = ids.iter().take(3).map(|&id| (id, 0.25)).collect::<Vec<_>>();
-        let tokens: Vec<Judged> = ids.iter().map(|&id| Judged { id, probability: 0.001, instead: instead.clone() }).collect();
+        let tokens: Vec<Judged> =
+            ids.iter().map(|&id| Judged { id, probability: 0.001, instead: instead.clone() }).collect();
         let rows = table(&tokens, &tokenizer, 80, Paint::new(false));
         assert!(rows[0].starts_with("  <1 %  \"a\""), "{rows:?}");
         assert!(rows[0].contains("\"a\" 25 %   \"\\xe9\" 25 %"), "{rows:?}");

@@ -1,7 +1,7 @@
 //! Models that say what a test wants: after each byte the one that a script has next, on every machine and at once.
 //!
-//! Each token's embedding is a direction of its own, the block adds nothing to it, and the head turns a direction into the
-//! token that follows. So what comes next depends on the last token alone: a script must not use a byte twice.
+//! Each token's embedding is a direction of its own, the block adds nothing to it, and the head turns a direction into
+//! the token that follows. So what comes next depends on the last token alone: a script must not use a byte twice.
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ use siskin::tokenizer::{MIN_VOCAB_SIZE, TrainOptions, train};
 /// How sure the model is of its script, as logits: of the next byte, and of two others that it prefers to the rest.
 const LOGITS: [f32; 3] = [9.0, 7.0, 6.0];
 
-/// Writes a model to `folder` that answers everything by `script`, and ends there or, if it is `endless`, begins anew. Its
-/// training text is `text`.
+/// Writes a model to `folder` that answers everything by `script`, and ends there or, if it is `endless`, begins anew.
+/// Its training text is `text`.
 pub(crate) fn write(folder: &Path, script: &str, endless: bool, n_context: usize, text: Option<&Path>) {
     // Too small a vocabulary for any merge: every token is a byte.
     let tokenizer = train(["a".to_owned()].into_iter(), TrainOptions::new(MIN_VOCAB_SIZE)).unwrap();

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, ExitStatus};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pty_process::Size;
@@ -10,7 +10,7 @@ use pty_process::blocking::{Command, Pty, open};
 use vt100::{Parser, Screen};
 
 /// Far more than anything takes on a busy machine: what comes later never comes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program in a window.
 pub(crate) struct Terminal {
@@ -50,13 +50,13 @@ impl Terminal {
     pub(crate) fn until(&self, what: &str, wanted: impl Fn(&Screen) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         let (lock, changed) = &*self.seen;
-        let mut seen = lock.lock().unwrap();
+        let mut seen = lock.lock().unwrap_or_else(PoisonError::into_inner);
         while !wanted(seen.parser.screen()) {
             let left = deadline.saturating_duration_since(Instant::now());
             let contents = || seen.parser.screen().contents();
             assert!(!seen.closed, "the program ended before {what}; the screen was\n{}", contents());
             assert!(!left.is_zero(), "waited in vain until {what}; the screen is\n{}", contents());
-            seen = changed.wait_timeout(seen, left).unwrap().0;
+            seen = changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -84,7 +84,8 @@ impl Terminal {
         self.press(text);
         let end: String = text.chars().skip(text.chars().count().saturating_sub(4)).collect();
         // Not before it is there: an empty prompt after it is then surely another one.
-        self.until("what was typed is there", |screen| line_of_cursor(screen).trim_end().ends_with(end.trim_end()));
+        // (A hint may stand after it.)
+        self.until("what was typed is there", |screen| lines_of_cursor(screen).contains(end.trim_end()));
         self.press("\r");
     }
 
@@ -98,23 +99,23 @@ impl Terminal {
 
     /// What stands on the screen.
     pub(crate) fn contents(&self) -> String {
-        self.seen.0.lock().unwrap().parser.screen().contents()
+        self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).parser.screen().contents()
     }
 
     /// What `ask` finds on the screen.
     pub(crate) fn screen<T>(&self, ask: impl Fn(&Screen) -> T) -> T {
-        ask(self.seen.0.lock().unwrap().parser.screen())
+        ask(self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).parser.screen())
     }
 
     /// Every byte that the program has sent.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.seen.0.lock().unwrap().bytes.clone()
+        self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).bytes.clone()
     }
 
     /// Gives the window another size.
     pub(crate) fn resize(&self, rows: u16, columns: u16) {
         let (to_rows, to_columns) = (rows.try_into().unwrap(), columns.try_into().unwrap());
-        self.seen.0.lock().unwrap().parser.screen_mut().set_size(to_rows, to_columns);
+        self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).parser.screen_mut().set_size(to_rows, to_columns);
         self.pty.resize(Size::new(rows, columns)).expect("a size");
     }
 
@@ -123,11 +124,11 @@ impl Terminal {
     pub(crate) fn left(mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         let (lock, changed) = &*self.seen;
-        let mut seen = lock.lock().unwrap();
+        let mut seen = lock.lock().unwrap_or_else(PoisonError::into_inner);
         while !seen.closed {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "it does not leave; the screen is\n{}", seen.parser.screen().contents());
-            seen = changed.wait_timeout(seen, left).unwrap().0;
+            seen = changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(seen);
         self.child.wait().expect("the program was started")
@@ -147,12 +148,19 @@ pub(crate) fn line_of_cursor(screen: &Screen) -> String {
     screen.rows(0, columns).nth(usize::from(row)).unwrap_or_default()
 }
 
+/// The same after the row above it, on which a line may have begun that is longer than the window is wide.
+fn lines_of_cursor(screen: &Screen) -> String {
+    let (row, columns) = (screen.cursor_position().0, screen.size().1.get());
+    let above = usize::from(row.saturating_sub(1));
+    screen.rows(0, columns).skip(above).take(usize::from(row) - above + 1).collect()
+}
+
 fn read(mut pty: &Pty, seen: &(Mutex<Seen>, Condvar)) {
     let mut buffer = [0; 1 << 14];
     loop {
         // Linux says with an error that the last program has closed its side.
         let n = pty.read(&mut buffer).unwrap_or(0);
-        let mut now = seen.0.lock().unwrap();
+        let mut now = seen.0.lock().unwrap_or_else(PoisonError::into_inner);
         now.parser.process(&buffer[..n]);
         now.bytes.extend_from_slice(&buffer[..n]);
         now.closed = n == 0;
