@@ -286,7 +286,7 @@ impl Samples<'_> {
         let newline = if ends_line { "" } else { "\n" };
         match (self.request.json, is_last) {
             (true, _) => return Ok(()),
-            (false, false) => write!(self.out, "{newline}{}\n", self.request.separator)?,
+            (false, false) => writeln!(self.out, "{newline}{}", self.request.separator)?,
             (false, true) if self.request.to_terminal => writeln!(self.out)?,
             (false, true) => return Ok(()),
         }
