@@ -79,8 +79,8 @@ fn samples_are_those_of_their_seeds_written_together_or_alone() {
     let expected: Vec<&str> = singles.iter().map(|text| text.strip_suffix('\n').unwrap_or(text)).collect();
     for batch in ["1", "2", "8"] {
         let flags = ["--seed", "5", "-n", "20", "--temperature", "1.2", "--samples", "3", "--batch", batch, "The"];
-        let three = text(&[&flags[..], &["--separator", "~~~"]].concat(), "");
-        let found: Vec<&str> = three.split("\n~~~\n").collect();
+        let three = text(&[&flags[..], &["--separator", "--~"]].concat(), "");
+        let found: Vec<&str> = three.split("\n--~\n").collect();
         assert_eq!(found.len(), 3, "{three:?}");
         let found: Vec<&str> = found.iter().map(|text| text.strip_suffix('\n').unwrap_or(text)).collect();
         assert_eq!(found, expected, "{batch} together");

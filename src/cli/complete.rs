@@ -44,13 +44,14 @@ pub(super) struct CompleteArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
     max_tokens: usize,
     /// End before this text; may be given several times (\n, \t and \\ are understood)
-    #[arg(long, value_name = "TEXT", value_parser = unescape, conflicts_with_all = ["grammar", "json_schema"])]
+    #[arg(long, value_name = "TEXT", value_parser = unescape, allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["grammar", "json_schema"])]
     stop: Vec<String>,
     /// Write K texts, the first with the seed, the next with the next seed
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
     /// The line between two texts
-    #[arg(long, value_name = "LINE", default_value = "---")]
+    #[arg(long, value_name = "LINE", default_value = "---", allow_hyphen_values = true)]
     separator: String,
     /// Write the prompt too, before its continuation
     #[arg(long)]

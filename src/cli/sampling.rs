@@ -50,7 +50,8 @@ impl Args for SamplingArgs {
         let command = command.next_help_heading("Sampling (in this order, unless --samplers gives another)");
         let command = SETTINGS.iter().fold(command, |command, setting| command.arg(flag(setting)));
         let text = |name: &'static str, help| {
-            Arg::new(name).long(name).value_name("TEXT").value_parser(unescape).action(ArgAction::Append).help(help)
+            let arg = Arg::new(name).long(name).value_name("TEXT").value_parser(unescape).help(help);
+            arg.allow_hyphen_values(true).action(ArgAction::Append)
         };
         let bias = Arg::new("logit-bias").long("logit-bias").value_name("TOKEN=BIAS").action(ArgAction::Append);
         let bias = bias.value_parser(bias_of).help(
@@ -171,7 +172,7 @@ mod tests {
         assert_eq!(found.bad_words, ["a\n", "b"]);
         let text = BiasedToken::Text(" x".to_string());
         assert_eq!(found.logit_bias, [(BiasedToken::Id(7), -1.0), (text, f32::NEG_INFINITY)]);
-        assert_eq!(config(&["--dry-breaker", ";"]).unwrap().dry_breakers, [";"]);
+        assert_eq!(config(&["--dry-breaker", "---"]).unwrap().dry_breakers, ["---"]);
         assert_eq!(config(&["--logit-bias", "===2"]).unwrap().logit_bias[0].0, BiasedToken::Text("==".to_string()));
     }
 
