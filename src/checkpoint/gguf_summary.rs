@@ -59,8 +59,12 @@ pub struct TypeShare {
 impl GgufSummary {
     /// Looks at the file at `path`.
     pub fn of(path: &Path) -> Result<GgufSummary> {
-        let file = Mapped::open(path)?;
-        let mut summary = GgufSummary::read(&file).with_context(|| format!("reading {}", path.display()))?;
+        GgufSummary::of_bytes(&Mapped::open(path)?, path)
+    }
+
+    /// Looks at the bytes of a file that was found at `path`.
+    pub fn of_bytes(file: &[u8], path: &Path) -> Result<GgufSummary> {
+        let mut summary = GgufSummary::read(file).with_context(|| format!("reading {}", path.display()))?;
         summary.name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         summary.path = path.display().to_string();
         Ok(summary)

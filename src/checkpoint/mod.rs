@@ -7,6 +7,7 @@
 //! [`Contents`] and comes from other programs' files by [`Imported`]. How a model is trained or run is not known here.
 
 mod atomic;
+mod bundled;
 mod gguf;
 mod gguf_summary;
 mod import;
@@ -21,6 +22,7 @@ mod summary;
 mod weights;
 
 pub use atomic::write_atomic;
+pub use bundled::{BUNDLED, bundled_file, open_bundled};
 pub use gguf::{Contents, GgufModel, StoredTensor, Written};
 pub use gguf_summary::{GgufSummary, TypeShare};
 pub use import::Imported;

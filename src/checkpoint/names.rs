@@ -1,8 +1,10 @@
 //! What a person types for a model, and the directory that it means.
 //!
-//! A name is a directory, a `.gguf` file, the name of a run under `runs/`, `hf:owner/name[:file]` (fetched once, then kept), or nothing at
-//! all: the newest run. A run's name is one plain path component, so that it never leads out of `runs/`.
+//! A name is a directory, a `.gguf` file, the name of a run under `runs/`, `hf:owner/name[:file]` (fetched once, then
+//! kept), `siskin` (the model inside the program), or nothing at all: the newest run, or the model inside the program
+//! where there is none. A run's name is one plain path component, so that it never leads out of `runs/`.
 
+use super::bundled::BUNDLED;
 use super::model_dir::{CONFIG, ModelDir, TOKENIZER, WEIGHTS};
 use super::remote::{self, Fetched};
 use crate::hub::HubName;
@@ -32,14 +34,20 @@ pub enum Found {
     Directory(PathBuf),
     /// A single GGUF file.
     Gguf(PathBuf),
+    /// The model inside the program.
+    Bundled,
 }
 
-/// What `name` means; `None` means the newest run with weights, finished or not.
+/// What `name` means; `None` means the newest run with weights, finished or not, or where there is none the bundled model.
 pub fn find(name: Option<&str>, runs: &Path) -> Result<Found> {
     match name {
         Some(name) if name.starts_with("hf:") => from_hub(&name["hf:".len()..]),
         Some(name) if is_gguf(name) => gguf_file(Path::new(name)),
-        _ => resolve_local(name, runs, USE).map(Found::Directory),
+        None if runs_by_age(runs, USE)?.is_empty() => Ok(Found::Bundled),
+        _ => match resolve_local(name, runs, USE) {
+            Err(_) if name == Some(BUNDLED) => Ok(Found::Bundled),
+            path => path.map(Found::Directory),
+        },
     }
 }
 
@@ -47,6 +55,8 @@ pub fn find(name: Option<&str>, runs: &Path) -> Result<Found> {
 pub fn resolve(name: Option<&str>, runs: &Path) -> Result<PathBuf> {
     match find(name, runs)? {
         Found::Directory(path) => Ok(path),
+        Found::Bundled if name.is_none() => resolve_local(None, runs, USE),
+        Found::Bundled => bail!("{BUNDLED} is the model inside the program, but a model directory is needed here"),
         Found::Gguf(path) => bail!(
             "{0} is a GGUF file, but a model directory is needed here: make one of it with `siskin import {0}`",
             path.display()
@@ -190,6 +200,18 @@ mod tests {
 
     fn error(name: Option<&str>, runs: &Path) -> String {
         format!("{:#}", resolve(name, runs).unwrap_err())
+    }
+
+    #[test]
+    fn where_nothing_was_trained_the_model_inside_the_program_answers() {
+        let runs = tempfile::tempdir().unwrap();
+        assert_eq!(find(None, runs.path()).unwrap(), Found::Bundled);
+        assert_eq!(find(Some("siskin"), runs.path()).unwrap(), Found::Bundled);
+        assert!(error(Some("siskin"), runs.path()).contains("a model directory is needed here"));
+        add_run(runs.path(), "siskin", 10);
+        for name in [None, Some("siskin")] {
+            assert_eq!(find(name, runs.path()).unwrap(), Found::Directory(runs.path().join("siskin")));
+        }
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! | a name for | what runs |
 //! |---|---|
 //! | a `.gguf` file, here or on the Hub | the file, at its bits per weight |
+//! | nothing, where nothing was trained yet | the model inside the program |
 //! | a model directory | its `model.q8_0.gguf`, unless that is missing, older than the weights, or not wanted; else the weights |
 //!
 //! Families with a [`Config`] run on the engine of [`crate::inference`], others on candle ([`Backend`]).
 
+use super::bundled::open_bundled;
 use super::gguf::GgufWeights;
 use super::model_dir::{ModelDir, QUANTIZED};
 use super::names::{Found, find};
@@ -114,6 +116,7 @@ pub fn open(name: Option<&str>, runs: &Path, options: OpenOptions) -> Result<Ope
     match find(name, runs)? {
         Found::Directory(path) => open_dir(&ModelDir::open(path)?, options),
         Found::Gguf(path) => open_gguf(&path, options),
+        Found::Bundled => open_bundled(options),
     }
 }
 
@@ -161,11 +164,15 @@ pub fn open_dir(dir: &ModelDir, options: OpenOptions) -> Result<Opened> {
 
 /// Opens a GGUF file.
 pub fn open_gguf(path: &Path, options: OpenOptions) -> Result<Opened> {
+    open_mapped(&Mapped::open(path)?, path, options)
+}
+
+/// Opens the GGUF file that was found at `path`.
+pub(super) fn open_mapped(file: &Mapped, path: &Path, options: OpenOptions) -> Result<Opened> {
     let opening = || format!("opening {}", path.display());
-    let file = Mapped::open(path)?;
-    let gguf = Gguf::parse(&file).with_context(opening)?;
+    let gguf = Gguf::parse(file).with_context(opening)?;
     let text = text_of(&gguf).with_context(opening)?;
-    let Running { model, backend, n_threads, facts } = run_parsed(gguf, &file, None, options).with_context(opening)?;
+    let Running { model, backend, n_threads, facts } = run_parsed(gguf, file, None, options).with_context(opening)?;
     ensure!(
         text.tokenizer.vocab_size() <= model.vocab_size(),
         "{}: the tokenizer has {} entries, but the embedding only {} rows: the file is damaged",

@@ -118,6 +118,7 @@ impl Subject {
         };
         match found {
             Found::Gguf(path) => Ok(run(checkpoint::open_gguf(path, options(None))?, None)),
+            Found::Bundled => Ok(run(checkpoint::open_bundled(options(None))?, None)),
             Found::Directory(path) => {
                 let dir = ModelDir::open(path)?;
                 if dir.config()?.family != Family::Qwen3 {

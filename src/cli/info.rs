@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::display::wrapped;
-use crate::checkpoint::{Found, GgufSummary, Manifest, ModelDir, RUNS, Summary, Verbatim, find};
+use crate::checkpoint::{BUNDLED, Found, GgufSummary, Manifest, ModelDir, RUNS, Summary, Verbatim, bundled_file, find};
 use crate::inference::Backend;
 use crate::training::overlap;
 use anyhow::Result;
@@ -29,6 +29,7 @@ pub(super) struct InfoArgs {
 pub(super) fn run(args: InfoArgs) -> Result<Exit> {
     let text = match find(args.model.as_deref(), Path::new(RUNS))? {
         Found::Gguf(path) => shown(&GgufSummary::of(&path)?, args.json, describe_gguf)?,
+        Found::Bundled => shown(&GgufSummary::of_bytes(bundled_file(), Path::new(BUNDLED))?, args.json, describe_gguf)?,
         Found::Directory(path) => shown(&Summary::of(&ModelDir::open(path)?)?, args.json, describe)?,
     };
     match std::io::stdout().write_all(text.as_bytes()) {

@@ -6,10 +6,16 @@ use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::Path;
 
-/// A memory-mapped file; dereferences to its bytes.
+/// A memory-mapped file, or one inside the program; dereferences to its bytes.
 #[derive(Debug)]
 pub struct Mapped {
-    map: Mmap,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    File(Mmap),
+    Program(&'static [u8]),
 }
 
 impl Mapped {
@@ -27,20 +33,25 @@ impl Mapped {
         // replacing one unlinks it, which leaves this mapping its old pages. The files are the user's who runs siskin, so
         // only a deliberate edit in place by that user could break this; the operating system offers no lock against
         // that. Reads go through `&[u8]` with bounds checks, and every bit pattern is a valid `u8`.
-        Ok(Mapped { map: unsafe { Mmap::map(file)? } })
+        Ok(Mapped { bytes: Bytes::File(unsafe { Mmap::map(file)? }) })
+    }
+
+    /// Bytes that are part of the program, which is itself a mapped file.
+    pub fn of_program(bytes: &'static [u8]) -> Mapped {
+        Mapped { bytes: Bytes::Program(bytes) }
     }
 
     /// Gives the memory of these bytes back; they would be read from the file again.
     #[allow(unsafe_code)]
     pub fn release(&self, bytes: Range<usize>) {
-        let bytes = bytes.start.min(self.map.len())..bytes.end.min(self.map.len());
+        let Bytes::File(map) = &self.bytes else { return };
+        let bytes = bytes.start.min(map.len())..bytes.end.min(map.len());
         #[cfg(unix)]
         if bytes.start < bytes.end {
             // SAFETY: pages of a file that is mapped for reading only hold nothing that the file does not; they come back
             // with the same bytes when they are looked at.
-            let advice = unsafe {
-                self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, bytes.start, bytes.len())
-            };
+            let advice =
+                unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
             // Advice that is not taken costs memory and nothing else.
             let _ = advice;
         }
@@ -51,7 +62,10 @@ impl Mapped {
 impl Deref for Mapped {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.map
+        match &self.bytes {
+            Bytes::File(map) => map,
+            Bytes::Program(bytes) => bytes,
+        }
     }
 }
 
