@@ -21,23 +21,23 @@ pub(super) struct Row {
 pub(super) fn table(rows: &[Row], without_text: Option<&str>) -> String {
     let mut page = String::new();
     let is_compared = rows.iter().any(|row| row.comparison.is_some());
-    page += "type         size  bits/weight  tokens/s";
-    page += if is_compared { "   bits/byte    loss         KL  same top\n" } else { "\n" };
+    page += "type        size bits/weight tokens/s";
+    page += if is_compared { " bits/byte     loss       KL same top\n" } else { "\n" };
     let measured: Vec<_> =
         rows.iter().filter_map(|row| Some((row.mix, row.written.n_bytes, row.comparison?))).collect();
     let chosen = if rows.len() > 1 { smallest_harmless(&measured) } else { None };
     for Row { mix, written, tokens_per_s, comparison } in rows {
         let size = words::bytes(written.n_bytes as u64);
-        line(&mut page, format_args!("{:<8}{size:>9}{:>13.2}", mix.name(), written.bits_per_weight()));
-        line(&mut page, format_args!("{:>10}", words::thousands(tokens_per_s.round() as u64)));
+        line(&mut page, format_args!("{:<7}{size:>9}{:>12.2}", mix.name(), written.bits_per_weight()));
+        line(&mut page, format_args!("{:>9}", words::thousands(tokens_per_s.round() as u64)));
         if let Some(c) = comparison {
             let (loss, agreement) = (100.0 * c.loss(), 100.0 * c.agreement);
             line(
                 &mut page,
-                format_args!("{:>12.4}{loss:>+7.2} %{:>11.6}{agreement:>8.2} %", c.copy_bits_per_byte, c.divergence),
+                format_args!("{:>10.4}{loss:>+7.2} %{:>9.6}{agreement:>7.2} %", c.copy_bits_per_byte, c.divergence),
             );
         }
-        page += if Some(*mix) == chosen { "  <- smallest without loss\n" } else { "\n" };
+        page += if Some(*mix) == chosen { " ← smallest without loss\n" } else { "\n" };
     }
     page.push('\n');
     if let Some((_, _, c)) = measured.first() {
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_single_type_is_not_marked_and_a_missing_text_is_said() {
         let text = table(&[row(Mix::Q8_0, 1000, None)], Some("there is no run.json\u{1b}"));
-        assert!(!text.contains("<-") && !text.contains("KL") && !text.contains('\u{1b}'), "{text}");
+        assert!(!text.contains("←") && !text.contains("KL") && !text.contains('\u{1b}'), "{text}");
         assert!(text.contains("Not compared with the model: there is no run.json"), "{text}");
     }
 }
