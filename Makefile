@@ -34,11 +34,11 @@ BUNDLED := runs/bundled
 model: build ## make the bundled model anew from corpora/ (within an hour): model/siskin.q8_0.gguf and its card
 	"$(SISKIN)" train corpora/stories.txt corpora/dialogues.jsonl --tokenizer tokenizer/tokenizer.json \
 		--layers 5 --width 192 --heads 6 --context 512 --steps 3000 --patience 100 --out $(BUNDLED)
-	"$(SISKIN)" finetune $(BUNDLED) corpora/dialogues.jsonl --lr 0.0007 --steps 5000 --patience 100 --out $(BUNDLED)-chat
+	"$(SISKIN)" finetune $(BUNDLED) corpora/dialogues.jsonl --patience 100 --out $(BUNDLED)-chat
 	"$(SISKIN)" eval $(BUNDLED)-chat --chat corpora/questions.jsonl --record
 	mkdir -p model
 	cp $(BUNDLED)-chat/model.q8_0.gguf model/siskin.q8_0.gguf
-	cp $(BUNDLED)-chat/README.md model/README.md
+	cp $(BUNDLED)-chat/README.md $(BUNDLED)-chat/loss.svg model/
 
 test: check-test lint tests docs benches ## all that .ci/run runs: format, clippy, tests, docs, each benchmark once
 
