@@ -167,7 +167,9 @@ fn a_model_on_the_hub_writes_what_the_same_model_writes_here_and_needs_no_networ
     };
     // The same files here: a quantized copy and run.json, which tell more of a model, are not in the repository.
     let folder = tempfile::tempdir().unwrap();
-    TINY_FILES.map(|name| fs::copy(fixture::tiny_model().join(name), folder.path().join(name)).unwrap());
+    for name in TINY_FILES {
+        fs::copy(fixture::tiny_model().join(name), folder.path().join(name)).unwrap();
+    }
     let here = text(complete(folder.path().to_str().unwrap()).output().unwrap());
     assert_eq!(text(complete("hf:a/b").output().unwrap()), here);
     let n_requests = server.requests().len();
