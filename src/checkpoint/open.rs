@@ -20,7 +20,7 @@ use crate::inference::candle_backend::{self, CandleModel};
 use crate::inference::{Backend, CacheType, Engine, LanguageModel, Settings, WeightSource};
 use crate::kernels::Isa;
 use crate::model::Config;
-use crate::tokenizer::{FromGguf, Tokenizer};
+use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate, FromGguf, Tokenizer};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 
@@ -109,6 +109,15 @@ pub struct Opened {
     pub end_ids: Vec<u32>,
     /// Whether it has learned from dialogues, so that it can take turns.
     pub takes_turns: bool,
+}
+
+impl Opened {
+    /// How turns are written, where that is not as siskin writes its own: it does so without a template, which is also proof
+    /// against marks in what a person types.
+    pub fn foreign_template(&self) -> Result<Option<ChatTemplate>> {
+        let source = self.chat_template.as_deref().filter(|source| *source != CHATML_TEMPLATE);
+        source.map(|source| ChatTemplate::new(source, &self.tokenizer)).transpose()
+    }
 }
 
 /// Opens what `name` means (see [`super::resolve`]; `None` is the newest run).

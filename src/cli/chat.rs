@@ -17,7 +17,7 @@ use crate::cli::sampling::SamplingArgs;
 use crate::repl::{
     Chat, ContextPolicy, End, Lines, OneLine, Partner, PipedLines, Settings, Style, TerminalLines, Typing,
 };
-use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate, Message, Tokenizer};
+use crate::tokenizer::{ChatTemplate, Message};
 
 /// Talk to a model
 #[derive(Args, Debug)]
@@ -109,7 +109,7 @@ pub(super) fn run(args: ChatArgs) -> Result<Exit> {
 
 /// The model, as the chat wants it.
 fn partner<'a>(opened: &'a mut Opened, template_file: Option<&Path>) -> Result<Partner<'a>> {
-    let template = template(template_file, opened.chat_template.take(), &opened.tokenizer)?;
+    let template = template(template_file, opened)?;
     // The weights may be a file within the directory of the model.
     let folder =
         if opened.path.is_dir() { Some(opened.path.clone()) } else { opened.path.parent().map(Path::to_path_buf) };
@@ -170,13 +170,10 @@ fn columns() -> usize {
 }
 
 /// The template in the file that was asked for, else that of the model.
-fn template(file: Option<&Path>, of_model: Option<String>, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>> {
-    let source = match file {
-        Some(path) => Some(fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?),
-        // siskin's own is written without a template, which is also proof against marks in what a person types.
-        None => of_model.filter(|template| template != CHATML_TEMPLATE),
-    };
-    source.map(|source| ChatTemplate::new(&source, tokenizer)).transpose()
+fn template(file: Option<&Path>, opened: &Opened) -> Result<Option<ChatTemplate>> {
+    let Some(path) = file else { return opened.foreign_template() };
+    let source = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    ChatTemplate::new(&source, &opened.tokenizer).map(Some)
 }
 
 /// Whether the person and the terminal want colours (see no-color.org).

@@ -7,7 +7,7 @@ use crate::checkpoint::{self, Answers, ModelDir, OpenOptions, Opened, RUNS};
 use crate::generation::questions::{Question, parse};
 use crate::generation::text::continue_text;
 use crate::generation::{Limits, Sampler, SamplerConfig, Session, StopStrings, visible};
-use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate};
+use crate::tokenizer::ChatTemplate;
 use crate::training::card::with_answers;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
@@ -25,10 +25,11 @@ pub(super) fn run(args: &EvalArgs, file: &Path) -> Result<Exit> {
     let opening = || format!("reading {}", file.display());
     let questions = parse(&std::fs::read_to_string(file).with_context(opening)?).with_context(opening)?;
     let mut opened = checkpoint::open(Some(&args.model), Path::new(RUNS), OpenOptions::new(n_threads(args.threads)))?;
+    let template = opened.foreign_template()?;
     let bar = TokenProgress::new("asking", questions.len() as u64);
     let mut exam = Exam { name: opened.name.clone(), file: name_of(file), asked: Vec::new() };
     for question in questions {
-        let said = answer(&mut opened, &question).context("asking")?;
+        let said = answer(&mut opened, template.as_ref(), &question).context("asking")?;
         exam.asked.push((question, said));
         bar.add(1);
     }
@@ -46,12 +47,10 @@ fn name_of(file: &Path) -> String {
 }
 
 /// The most probable answer to a question.
-fn answer(opened: &mut Opened, question: &Question) -> Result<String> {
-    let Opened { model, tokenizer, end_ids, chat_template, begin_of_text, .. } = opened;
-    let ids = match chat_template.as_deref().filter(|template| *template != CHATML_TEMPLATE) {
-        Some(source) => {
-            tokenizer.render_template(&ChatTemplate::new(source, tokenizer)?, &question.messages, true, 0)?
-        }
+fn answer(opened: &mut Opened, template: Option<&ChatTemplate>, question: &Question) -> Result<String> {
+    let Opened { model, tokenizer, end_ids, begin_of_text, .. } = opened;
+    let ids = match template {
+        Some(template) => tokenizer.render_template(template, &question.messages, true, 0)?,
         None => {
             let begin = begin_of_text.unwrap_or(tokenizer.end_of_text());
             [vec![begin], tokenizer.render_chat(&question.messages, true)?].concat()

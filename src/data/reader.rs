@@ -468,7 +468,7 @@ mod tests {
 
     #[test]
     fn json_lines_are_documents() {
-        let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+        let message = Message::new;
         let lines = r#"{"text":"a\nb","id":3}
 
 {"messages":[{"role":"user","content":"hi","name":"x"},{"role":"assistant","content":"ho"}]}

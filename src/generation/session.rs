@@ -111,13 +111,6 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Appends `ids`; on an error nothing is appended.
-    pub fn extend(&mut self, ids: &[u32]) -> Result<(), PromptTooLong> {
-        self.check_room(self.ids.len() + ids.len())?;
-        self.ids.extend_from_slice(ids);
-        Ok(())
-    }
-
     /// Forgets all ids after the first `n_ids`.
     pub fn truncate(&mut self, n_ids: usize) {
         self.ids.truncate(n_ids);
@@ -301,9 +294,10 @@ mod tests {
         let error = session.set_prompt(&[0; 300]).unwrap_err();
         assert_eq!(error, PromptTooLong { n_prompt: 300, n_context: 256 });
         assert!(error.to_string().contains("has 300 tokens, but the model's context is 256: shorten it by 45 "));
-        assert!(session.extend(&[0; 254]).is_err());
+        let longer_by = |n| [vec![1, 2], vec![0; n]].concat();
+        assert!(session.set_prompt(&longer_by(254)).is_err());
         assert_eq!(session.ids(), [1, 2]);
-        assert!(session.extend(&[0; 253]).is_ok(), "255 tokens leave room for one");
+        assert!(session.set_prompt(&longer_by(253)).is_ok(), "255 tokens leave room for one");
     }
 
     #[test]
@@ -314,7 +308,8 @@ mod tests {
         session.set_prompt(&[3; 300]).unwrap();
         run(&mut session, 4, &[]);
         assert_eq!(n_fed.get(), 303, "the last token of an answer is not fed before it is needed");
-        session.extend(&[7, 7, 7]).unwrap();
+        let longer = [session.ids(), &[7, 7, 7]].concat();
+        session.set_prompt(&longer).unwrap();
         run(&mut session, 1, &[]);
         assert_eq!(n_fed.get(), 307);
         // The same beginning, then something else: only the difference is fed.

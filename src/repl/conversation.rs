@@ -167,27 +167,18 @@ impl<'a> Conversation<'a> {
     /// turns, or where there is no room for it; then nothing is changed.
     pub(super) fn set_system(&mut self, text: Option<String>) -> Result<()> {
         ensure!(self.is_dialogue(), "this model continues text, so there is nobody to be told anything");
-        self.change(|conversation| {
-            conversation.system = text;
-            Ok(())
-        })
+        self.change(|conversation| conversation.system = text)
     }
 
     /// Adds the user's turn. [`PromptTooLong`] when it leaves no room for an answer; then nothing is added.
     pub(super) fn say(&mut self, text: &str) -> Result<()> {
-        self.change(|conversation| {
-            conversation.turns.push(Turn { question: text.to_string(), ..Turn::default() });
-            Ok(())
-        })
+        self.change(|conversation| conversation.turns.push(Turn { question: text.to_string(), ..Turn::default() }))
     }
 
     /// Takes the last turn back; what the user said in it is returned.
     pub(super) fn undo(&mut self) -> Result<Option<String>> {
         let mut question = None;
-        self.change(|conversation| {
-            question = conversation.turns.pop().map(|turn| turn.question);
-            Ok(())
-        })?;
+        self.change(|conversation| question = conversation.turns.pop().map(|turn| turn.question))?;
         Ok(question)
     }
 
@@ -200,13 +191,12 @@ impl<'a> Conversation<'a> {
 
     /// The conversation as messages, the system's first.
     pub(super) fn messages(&self) -> Vec<Message> {
-        let message = |role: &str, content: &str| Message { role: role.to_string(), content: content.to_string() };
-        let mut messages: Vec<Message> = self.system.iter().map(|text| message("system", text)).collect();
+        let mut messages: Vec<Message> = self.system.iter().map(|text| Message::new("system", text)).collect();
         for (i, Turn { question, answer }) in self.turns.iter().enumerate() {
-            messages.push(message("user", question));
+            messages.push(Message::new("user", question));
             // An answer of nothing is one too, but the last may still be to come.
             if i + 1 < self.turns.len() || !answer.text.is_empty() {
-                messages.push(message("assistant", &answer.text));
+                messages.push(Message::new("assistant", &answer.text));
             }
         }
         messages
@@ -216,10 +206,7 @@ impl<'a> Conversation<'a> {
     /// then nothing is changed.
     pub(super) fn load(&mut self, messages: &[Message]) -> Result<()> {
         let (system, turns) = self.turns_of(messages)?;
-        self.change(|conversation| {
-            (conversation.system, conversation.turns) = (system, turns);
-            Ok(())
-        })
+        self.change(|conversation| (conversation.system, conversation.turns) = (system, turns))
     }
 
     /// Turns forgotten since this was last asked for.
@@ -251,9 +238,10 @@ impl<'a> Conversation<'a> {
     }
 
     /// Changes the turns and makes them fit; on an error, which leaves the session alone, all is as it was.
-    fn change(&mut self, change: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+    fn change(&mut self, change: impl FnOnce(&mut Self)) -> Result<()> {
         let before = (self.system.clone(), self.turns.clone(), self.n_dropped);
-        let changed = change(self).and_then(|()| self.fit());
+        change(self);
+        let changed = self.fit();
         if changed.is_err() {
             (self.system, self.turns, self.n_dropped) = before;
         }
@@ -294,8 +282,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn chatml(&self, close: &[u32]) -> Result<Vec<u32>> {
-        let message = |role: &str, content: &str| Message { role: role.to_string(), content: content.to_string() };
-        let system: Vec<Message> = self.system.iter().map(|text| message("system", text)).collect();
+        let system: Vec<Message> = self.system.iter().map(|text| Message::new("system", text)).collect();
         let mut ids = vec![self.beginning()];
         ids.extend(self.tokenizer.render_chat(&system, false)?);
         for (i, turn) in self.turns.iter().enumerate() {
@@ -303,7 +290,7 @@ impl<'a> Conversation<'a> {
                 ids.extend_from_slice(&self.turns[i - 1].answer.ids);
                 ids.extend_from_slice(close);
             }
-            ids.extend(self.tokenizer.render_chat(&[message("user", &turn.question)], true)?);
+            ids.extend(self.tokenizer.render_chat(&[Message::new("user", &turn.question)], true)?);
         }
         Ok(ids)
     }
@@ -420,7 +407,7 @@ pub(super) fn too_long(error: &anyhow::Error) -> Option<PromptTooLong> {
 
 /// What ends a turn in ChatML, as the tokenizer renders it: the mark and what follows it.
 fn close(tokenizer: &Tokenizer, im_end: u32) -> Result<Vec<u32>> {
-    let empty = Message { role: "user".to_string(), content: String::new() };
+    let empty = Message::new("user", "");
     let mut rendered = tokenizer.render_chat(&[empty], false)?;
     let mark = rendered.iter().rposition(|&id| id == im_end).unwrap_or(rendered.len());
     Ok(rendered.split_off(mark))

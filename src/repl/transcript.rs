@@ -80,7 +80,7 @@ mod tests {
     use crate::data::Corpus;
 
     fn transcript() -> Transcript {
-        let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+        let message = Message::new;
         let messages = vec![message("user", "one\ntwo"), message("assistant", "\u{1b}鳥")];
         Transcript { messages, model: Some("tiny".into()) }
     }

@@ -22,6 +22,13 @@ pub struct Message {
     pub content: String,
 }
 
+impl Message {
+    /// What `role` says.
+    pub fn new(role: &str, content: &str) -> Message {
+        Message { role: role.to_owned(), content: content.to_owned() }
+    }
+}
+
 impl Tokenizer {
     /// The ids of a dialogue in ChatML, `<|im_start|>role\ncontent<|im_end|>\n` for each message, and with
     /// `add_generation_prompt` the opening of the assistant's turn. Only siskin's own marks become special tokens:

@@ -52,7 +52,7 @@ fn turns_are_those_of_the_training_format_and_each_is_fed_once() {
         conversation.say(question).unwrap();
         assert_eq!(answer(&mut conversation, 50).0, "ok");
     }
-    let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let message = Message::new;
     let whole =
         [message("user", "hello"), message("assistant", "ok"), message("user", "and you?"), message("assistant", "ok")];
     let mut expected = vec![tokenizer.end_of_text()];
@@ -81,7 +81,7 @@ fn turns_by_a_template_are_those_of_the_same_dialogue_and_share_what_was_read() 
     assert_eq!((conversation.n_tokens(), conversation.n_turns()), (n_tokens, 2));
     conversation.say("again").unwrap();
     assert_eq!(answer(&mut conversation, 50).0, "ok");
-    let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let message = Message::new;
     let questions = ["hello", "and you?", "again"];
     let whole: Vec<Message> =
         questions.iter().flat_map(|text| [message("user", text), message("assistant", "ok")]).collect();
