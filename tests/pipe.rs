@@ -75,6 +75,17 @@ fn the_same_seed_gives_the_same_text_and_threads_do_not_change_it() {
 }
 
 #[test]
+fn a_text_written_with_guesses_ahead_is_the_same_text() {
+    let text = |draft: &str, temperature: &str| {
+        let flags = ["-n", "60", "--seed", "4", "--temperature", temperature, "--draft", draft];
+        stdout(&complete(&flags, "the cat the cat the cat the cat the cat"))
+    };
+    for temperature in ["0", "1"] {
+        assert_eq!(text("on", temperature), text("off", temperature), "temperature {temperature}");
+    }
+}
+
+#[test]
 fn echo_repeats_the_prompt_before_the_continuation() {
     let flags = ["--seed", "3", "-n", "10", "the cat"];
     let plain = complete(&flags, "");

@@ -29,7 +29,7 @@ pub use import::Imported;
 pub use manifest::{Answers, BaseModel, Manifest, Verbatim};
 pub use model_dir::{ModelDir, QUANTIZED};
 pub use names::{Found, RUNS, find, new_run_dir, resolve, resolve_resume};
-pub use open::{OpenOptions, Opened, Which, open, open_dir, open_gguf};
+pub use open::{Drafts, OpenOptions, Opened, Which, open, open_dir, open_gguf};
 pub use remote::{Fetched, pull};
 pub use resume::{ResumeRef, ResumeState};
 pub use summary::{FileSize, Summary, TokenizerSummary};

@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::n_threads;
-use crate::checkpoint::{self, OpenOptions, Opened, RUNS, Which};
+use super::recipe::Switch;
+use crate::checkpoint::{self, Drafts, OpenOptions, Opened, RUNS, Which};
 use crate::inference::CacheType;
 
 /// How a model is run.
@@ -18,6 +19,10 @@ pub(super) struct LoadingArgs {
     /// How what was read is remembered: 8 bits take half the memory of 16
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     cache: Cache,
+    /// Guess what was said before to be said again, and check the guess in one pass: the same text, sooner where it
+    /// repeats itself; on for models above 32 MB if not given
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
+    draft: Option<Switch>,
     /// Threads to compute with; all the machine has if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -58,7 +63,12 @@ impl LoadingArgs {
             Cache::F16 => CacheType::F16,
             Cache::Q8 => CacheType::Q8,
         };
-        let options = OpenOptions { which, cache, n_sequences, ..OpenOptions::new(n_threads(self.threads)) };
+        let drafts = match self.draft {
+            None => Drafts::WhereFaster,
+            Some(Switch::On) => Drafts::Always,
+            Some(Switch::Off) => Drafts::Never,
+        };
+        let options = OpenOptions { which, cache, n_sequences, drafts, ..OpenOptions::new(n_threads(self.threads)) };
         checkpoint::open(name, Path::new(RUNS), options)
     }
 }

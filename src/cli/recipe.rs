@@ -80,7 +80,7 @@ enum OrderChoice {
 
 /// A part that can be on or off.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-enum Switch {
+pub(super) enum Switch {
     On,
     Off,
 }

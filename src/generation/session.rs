@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Sampler;
-use crate::inference::LanguageModel;
+use crate::inference::{Drafted, LanguageModel};
 
 /// Prompt tokens fed at once: large enough for the matrix kernels to be busy, small enough that Ctrl-C is felt at once.
 pub(super) const N_CHUNK: usize = 128;
@@ -100,6 +100,11 @@ impl<'a> Session<'a> {
     /// Ids that the model has been given so far: what was in its cache already does not count.
     pub fn n_fed(&self) -> usize {
         self.n_fed
+    }
+
+    /// How the model's guesses have fared, since it was opened.
+    pub fn drafted(&self) -> Drafted {
+        self.model.drafted()
     }
 
     /// Replaces everything by `ids`; what they share with the cached prefix is not computed again.

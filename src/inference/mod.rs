@@ -6,10 +6,12 @@
 pub mod bench;
 pub mod candle_backend;
 mod engine;
+mod lookup;
 mod weights;
 
 pub use crate::kernels::transformer::CacheType;
 pub use engine::{Engine, Settings};
+pub use lookup::{Drafted, Lookup};
 pub use weights::{FlatWeights, StoredTensor, WeightSource, weight_type};
 
 use crate::model::Family;
@@ -59,6 +61,10 @@ pub trait LanguageModel {
     fn step_sequences(&mut self, next: &[(usize, u32)]) -> Result<&[f32]> {
         let [(0, id)] = next else { panic!("there is one sequence") };
         self.try_feed(&[*id])
+    }
+    /// How guesses have fared, for a model that makes any: see [`Lookup`].
+    fn drafted(&self) -> Drafted {
+        Drafted::default()
     }
 }
 

@@ -15,7 +15,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::generation::text::{Outcome, continue_text};
 use crate::generation::{Limits, PromptTooLong, Sampler, Session, StopReason, StopStrings};
-use crate::inference::LanguageModel;
+use crate::inference::{Drafted, LanguageModel};
 use crate::tokenizer::{CHATML_TEMPLATE, ChatTemplate, Message, Tokenizer};
 
 /// What happens to a conversation that no longer fits.
@@ -135,6 +135,11 @@ impl<'a> Conversation<'a> {
     /// Tokens so far.
     pub(super) fn n_tokens(&self) -> usize {
         self.session.ids().len()
+    }
+
+    /// How guesses ahead have fared.
+    pub(super) fn drafted(&self) -> Drafted {
+        self.session.drafted()
     }
 
     /// Tokens that fit.

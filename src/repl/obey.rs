@@ -8,6 +8,7 @@ use super::source::{self, Nearest, Source};
 use super::transcript::{Transcript, typed_path};
 use super::{Chat, Timing, why};
 use crate::generation::visible;
+use crate::inference::Drafted;
 use crate::training::overlap;
 
 /// What comes after a command.
@@ -286,6 +287,10 @@ impl Chat<'_> {
                  first after {to_first:.2} s, then {speed:.0} tokens/s",
                 answered.n_read
             );
+        }
+        let Drafted { n_guessed, n_right } = self.conversation.drafted();
+        if n_guessed > 0 {
+            stats += &format!("\nguessed ahead: {n_guessed} tokens, {n_right} of them rightly");
         }
         stats
     }
