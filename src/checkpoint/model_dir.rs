@@ -9,7 +9,7 @@ use super::names::RUNS;
 use super::resume::{self, ResumeRef, ResumeState};
 use super::{gguf, weights};
 use crate::model::{Config, Mix};
-use crate::tokenizer::{CHATML_TEMPLATE, Tokenizer};
+use crate::tokenizer::{CHATML_TEMPLATE, SpecialNames, Tokenizer};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -91,14 +91,25 @@ impl ModelDir {
     /// Writes what a model trained here is: `config.json`, `tokenizer.json`, `tokenizer_config.json` with the chat template,
     /// and `generation_config.json`.
     pub fn write_description(&self, config: &Config, tokenizer: &Tokenizer) -> Result<()> {
-        self.describe(config, tokenizer, Some(CHATML_TEMPLATE))
+        // Every text is learned behind the mark that ends one.
+        self.describe_with(config, tokenizer, Some(CHATML_TEMPLATE), true)
     }
 
     /// The same for a model from elsewhere, which has a chat template of its own or none.
     pub fn describe(&self, config: &Config, tokenizer: &Tokenizer, chat_template: Option<&str>) -> Result<()> {
+        self.describe_with(config, tokenizer, chat_template, tokenizer.begin_of_text().is_some())
+    }
+
+    fn describe_with(
+        &self,
+        config: &Config,
+        tokenizer: &Tokenizer,
+        chat_template: Option<&str>,
+        adds_bos: bool,
+    ) -> Result<()> {
         let tokenizer_json = tokenizer.to_json()?;
         write_atomic(&self.path.join(TOKENIZER), |out| Ok(out.write_all(&tokenizer_json)?))?;
-        self.write_json(TOKENIZER_CONFIG, &tokenizer_config(config, tokenizer, chat_template))?;
+        self.write_json(TOKENIZER_CONFIG, &tokenizer_config(config, tokenizer, chat_template, adds_bos))?;
         self.write_json(GENERATION_CONFIG, &generation_config(tokenizer))?;
         self.write_json(CONFIG, &config.to_hf_json(tokenizer.bos(), tokenizer.eos()))
     }
@@ -114,7 +125,9 @@ impl ModelDir {
         let settings = self.tokenizer_settings()?;
         // Older files have a table in the place of the name.
         let name = |key: &str| settings[key].as_str().or(settings[key]["content"].as_str());
-        let tokenizer = Tokenizer::load_with(&self.path.join(TOKENIZER), name("bos_token"), name("eos_token"))?;
+        let adds_bos = settings["add_bos_token"].as_bool().unwrap_or(false);
+        let names = SpecialNames { bos: name("bos_token"), eos: name("eos_token"), adds_bos };
+        let tokenizer = Tokenizer::load_with(&self.path.join(TOKENIZER), names)?;
         let (n_entries, n_rows) = (tokenizer.vocab_size(), self.config()?.vocab_size);
         ensure!(
             n_entries <= n_rows,
@@ -162,9 +175,7 @@ impl ModelDir {
         if quantized.exists() {
             fs::remove_file(&quantized).with_context(|| format!("removing {}", quantized.display()))?;
         }
-        weights::save(&self.path.join(WEIGHTS), config, weights)
-            .with_context(|| self.saving())
-            .with_context(|| self.saving())
+        weights::save(&self.path.join(WEIGHTS), config, weights).with_context(|| self.saving())
     }
 
     /// Loads the weights of `config` into one flat block; every name and shape is checked before.
@@ -262,10 +273,11 @@ pub(super) fn read_limited(path: &Path, limit: u64) -> Result<String> {
 }
 
 /// Settings that make transformers treat the tokenizer as siskin does.
-fn tokenizer_config(config: &Config, tokenizer: &Tokenizer, chat_template: Option<&str>) -> Value {
+fn tokenizer_config(config: &Config, tokenizer: &Tokenizer, chat_template: Option<&str>, adds_bos: bool) -> Value {
     let mut json = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": name_of(tokenizer, tokenizer.bos()),
+        "add_bos_token": adds_bos,
         "eos_token": name_of(tokenizer, tokenizer.eos()),
         "pad_token": name_of(tokenizer, tokenizer.end_of_text()),
         "unk_token": null,
@@ -396,6 +408,8 @@ mod tests {
         let (for_tokenizer, for_sampling) = (json(TOKENIZER_CONFIG), json(GENERATION_CONFIG));
         assert_eq!(for_tokenizer["eos_token"], "<|endoftext|>");
         assert_eq!(for_tokenizer["chat_template"], CHATML_TEMPLATE);
+        assert_eq!(for_tokenizer["add_bos_token"], true);
+        assert_eq!(dir.tokenizer().unwrap().begin_of_text(), Some(tokenizer.end_of_text()));
         assert_eq!(for_sampling["eos_token_id"], json!([tokenizer.end_of_text(), tokenizer.im_end()]));
         assert_eq!((dir.config().unwrap(), dir.tokenizer().unwrap().hash()), (config.clone(), tokenizer.hash()));
         dir.write_json(CONFIG, &Config { vocab_size: 5, ..config }.to_hf_json(0, 0)).unwrap();

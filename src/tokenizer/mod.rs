@@ -89,6 +89,17 @@ struct Marks {
     eos: Option<u32>,
 }
 
+/// What a `tokenizer_config.json` says of the ends of a text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SpecialNames<'a> {
+    /// The special token that begins a text (`bos_token`).
+    pub bos: Option<&'a str>,
+    /// The special token that ends one (`eos_token`).
+    pub eos: Option<&'a str>,
+    /// Whether the model has learned every text behind `bos` (`add_bos_token`).
+    pub adds_bos: bool,
+}
+
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tokenizer").field("vocab_size", &self.vocab_size()).finish_non_exhaustive()
@@ -98,29 +109,30 @@ impl std::fmt::Debug for Tokenizer {
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
     pub fn load(path: &Path) -> Result<Tokenizer> {
-        Tokenizer::load_with(path, None, None)
+        Tokenizer::load_with(path, SpecialNames::default())
     }
 
     /// The same where a file beside it names the special tokens that begin and end a text.
-    pub fn load_with(path: &Path, bos: Option<&str>, eos: Option<&str>) -> Result<Tokenizer> {
+    pub fn load_with(path: &Path, names: SpecialNames) -> Result<Tokenizer> {
         let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        Tokenizer::from_json_with(&bytes, bos, eos).with_context(|| format!("reading {}", path.display()))
+        Tokenizer::from_json_with(&bytes, names).with_context(|| format!("reading {}", path.display()))
     }
 
     /// Reads the bytes of a `tokenizer.json`; anything but byte-level BPE without a prefix space, or BPE of SentencePiece's
     /// kind with an entry for every byte, is an error.
     pub fn from_json(bytes: &[u8]) -> Result<Tokenizer> {
-        Tokenizer::from_json_with(bytes, None, None)
+        Tokenizer::from_json_with(bytes, SpecialNames::default())
     }
 
-    fn from_json_with(bytes: &[u8], bos: Option<&str>, eos: Option<&str>) -> Result<Tokenizer> {
+    fn from_json_with(bytes: &[u8], names: SpecialNames) -> Result<Tokenizer> {
         check::check_json(bytes)?;
         let hf = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| anyhow!("the tokenizer is not usable: {error}"))?;
         let special = hf.get_added_tokens_decoder();
         let is_special = |id: &u32| special.get(id).is_some_and(|token| token.special);
         let named = |name: Option<&str>| name.and_then(|name| hf.token_to_id(name)).filter(is_special);
-        let marks = Marks { begin_of_text: None, bos: named(bos), eos: named(eos) };
+        let bos = named(names.bos);
+        let marks = Marks { begin_of_text: bos.filter(|_| names.adds_bos), bos, eos: named(names.eos) };
         Tokenizer::with_marks(hf, marks)
     }
 
