@@ -1,5 +1,7 @@
 //! One continuation as text: ids become whole characters, stop strings are taken out.
 
+use std::io;
+
 use anyhow::Result;
 
 use crate::generation::{Limits, Sampler, Session, StopReason, StopStrings};
@@ -44,6 +46,12 @@ pub fn continue_text(
     };
     show(stops.finish())?;
     Ok(Outcome { n_generated, stop })
+}
+
+/// Whether whoever read the text has gone (`siskin complete | head -1`): no failure, but the end of the work. Rust ignores
+/// SIGPIPE, so a closed pipe arrives as an error of some write instead of ending the process.
+pub fn reader_has_gone(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

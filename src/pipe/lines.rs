@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::generation::text::reader_has_gone;
 use crate::generation::{Batch, Event, Grammar};
 use crate::inference::LanguageModel;
 use crate::tokenizer::Tokenizer;
@@ -79,7 +80,7 @@ pub fn complete_lines(
         write_lines(&mut batch, &lines, &mut answers, (WINDOW * n_sequences, grammar.as_ref()), interrupted)
     };
     match result {
-        Err(error) if super::is_broken_pipe(&error) => Ok(End::ReaderGone),
+        Err(error) if reader_has_gone(&error) => Ok(End::ReaderGone),
         result => result,
     }
 }

@@ -9,12 +9,13 @@ mod prompt;
 mod report;
 mod score;
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 use serde_json::json;
 
+use crate::generation::text::reader_has_gone;
 use crate::generation::{Batch, Event, Grammar, GrammarSource, Job, PromptTooLong, SamplerConfig, StopReason, visible};
 use crate::inference::LanguageModel;
 use crate::tokenizer::Tokenizer;
@@ -107,13 +108,9 @@ pub fn complete(
         write_samples(model, tokenizer, request, out, notes, interrupted)
     };
     match end {
-        Err(error) if is_broken_pipe(&error) => Ok(End::ReaderGone),
+        Err(error) if reader_has_gone(&error) => Ok(End::ReaderGone),
         end => end,
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 fn write_score(

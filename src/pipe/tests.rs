@@ -119,7 +119,7 @@ struct Closing(usize);
 
 impl Write for Closing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.checked_sub(1).ok_or(ErrorKind::BrokenPipe)?;
+        self.0 = self.0.checked_sub(1).ok_or(io::ErrorKind::BrokenPipe)?;
         Ok(bytes.len())
     }
 

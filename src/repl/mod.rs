@@ -30,7 +30,7 @@ mod transcript;
 mod why;
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use unicode_width::UnicodeWidthStr;
 
+use crate::generation::text::reader_has_gone;
 use crate::generation::{Sampler, StopReason, visible};
 use crate::inference::LanguageModel;
 use crate::tokenizer::{ChatTemplate, Message, Tokenizer};
@@ -205,7 +206,7 @@ impl<'a> Chat<'a> {
     /// Answers line after line until they end or the person leaves.
     pub fn run(&mut self, lines: &mut dyn Lines) -> Result<End> {
         match self.answer_lines(lines) {
-            Err(error) if is_broken_pipe(&error) => Ok(End::ReaderGone),
+            Err(error) if reader_has_gone(&error) => Ok(End::ReaderGone),
             end => end,
         }
     }
@@ -407,8 +408,4 @@ impl<'a> Chat<'a> {
     fn paint(&self) -> Paint {
         Paint::new(self.style.colour)
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
