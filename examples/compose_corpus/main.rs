@@ -1,8 +1,9 @@
 //! Composes siskin's English text: short stories and talks about them, in a child's words, from hand-written parts.
 //!
 //! `cargo run --release --example compose_corpus -- OUT_DIR [--seed N] [--check]` writes `stories.txt`,
-//! `dialogues.jsonl` and `questions.jsonl`; the same seed always writes the same bytes. With `--check` it also prints
-//! what was measured: sizes, distinct words, and how much of what is held out is said word for word elsewhere.
+//! `dialogues.jsonl`, `more_dialogues.jsonl` and `questions.jsonl`; the same seed always writes the same bytes. With
+//! `--check` it also prints what was measured: sizes, distinct words, and how much of what is held out is said word for
+//! word elsewhere.
 
 mod animals;
 mod beats;
@@ -55,7 +56,9 @@ const END: &str = "<|endoftext|>";
 /// Bytes of stories after which no further one is told.
 const STORY_BYTES: usize = 3_010_000;
 /// Bytes of talks after which no further one is held.
-const TALK_BYTES: usize = 4_650_000;
+const TALK_BYTES: usize = 24_000_000;
+/// Bytes of talks after which they go into a second file: what a person reads, and what one has a model read.
+const FIRST_TALK_BYTES: usize = 4_650_000;
 /// The seed of the text that the project ships.
 const SEED: u64 = 2026;
 /// Most words of a story that stands alone.
@@ -101,8 +104,14 @@ fn write(corpus: &Corpus, dir: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
     let stories: String = corpus.stories.iter().map(|s| format!("{s}\n{END}\n")).collect();
     std::fs::write(dir.join("stories.txt"), stories)?;
-    let talks: String = corpus.talks.iter().map(|t| talk::to_json(t) + "\n").collect();
+    let (mut talks, mut more_talks) = (String::new(), String::new());
+    for talk in &corpus.talks {
+        let file = if talks.len() < FIRST_TALK_BYTES { &mut talks } else { &mut more_talks };
+        *file += &talk::to_json(talk);
+        file.push('\n');
+    }
     std::fs::write(dir.join("dialogues.jsonl"), talks)?;
+    std::fs::write(dir.join("more_dialogues.jsonl"), more_talks)?;
     let questions: String = corpus.questions.iter().map(|q| evaluation::to_json(q) + "\n").collect();
     std::fs::write(dir.join("questions.jsonl"), questions)
 }
