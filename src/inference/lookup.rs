@@ -5,6 +5,10 @@
 //! the guess is used what the caller then really feeds: ids and logits are exactly those that would be had without, since
 //! an engine's logits do not depend on how ids are cut into passes.
 //!
+//! It pays where one token costs mostly the reading of weights: with a model of 135 million weights in Q4_1 a text that is
+//! repeated was written 1.3 times as fast (146 and 192 tokens/s, medians of three in turn on two cores of an Emerald Rapids
+//! Xeon), and one without repeats no slower (115 and 125).
+//!
 //! The idea of taking the draft from the text itself: A. Saxena, "Prompt Lookup Decoding", 2023; of checking a draft in
 //! one pass: Leviathan et al. 2023, arXiv:2211.17192.
 
