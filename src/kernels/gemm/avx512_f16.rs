@@ -17,7 +17,6 @@
 
 use super::{PANEL, Tile};
 use crate::kernels::cpu::Isa;
-use crate::kernels::cpu::for_each_isa;
 use std::arch::x86_64::*;
 use std::hint::black_box;
 use std::mem::MaybeUninit;
@@ -123,13 +122,8 @@ fn lane_mask(n: usize) -> __mmask16 {
     if n >= 16 { !0 } else { (1 << n) - 1 }
 }
 
-/// The bits of a magnitude, which order as magnitudes do; infinity and NaN come last.
-#[inline(always)]
-fn magnitude(x: f32) -> u32 {
-    x.to_bits() & 0x7fff_ffff
-}
-
-/// The power of two that brings a largest magnitude to [8, 16), and its inverse. Infinity and NaN survive it.
+/// The power of two that brings a largest magnitude to [8, 16), and its inverse. The bits of magnitudes order as they do;
+/// infinity and NaN come last. Infinity and NaN survive it.
 #[inline(always)]
 fn scales(largest: u32) -> (f32, f32) {
     // 8 is 2^3, and exponents are kept plus 127: 3 + 127 - (e - 127), kept within those of normal numbers.
@@ -137,17 +131,24 @@ fn scales(largest: u32) -> (f32, f32) {
     (f32::from_bits((exponent as u32) << 23), f32::from_bits(((254 - exponent) as u32) << 23))
 }
 
-for_each_isa! {
-    fn largest(x: &[f32]) -> u32 {
-        let mut lanes = [0u32; 64];
-        let (whole, rest) = x.as_chunks::<64>();
-        for chunk in whole {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                *lane = (*lane).max(magnitude(x));
-            }
+/// The largest magnitude of a row.
+#[target_feature(enable = "avx512f")]
+fn largest(x: &[f32]) -> u32 {
+    let without_sign = _mm512_set1_epi32(0x7fff_ffff);
+    let larger =
+        |most, x: &[f32; 16]| _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(load(x)), without_sign));
+    let (whole, rest) = x.as_chunks::<16>();
+    let mut last = [0.0; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    // Four chains, because a maximum takes as long as four loads.
+    let zero = _mm512_setzero_si512();
+    let mut most = [larger(zero, &last), zero, zero, zero];
+    for four in whole.chunks(4) {
+        for (most, x) in most.iter_mut().zip(four) {
+            *most = larger(*most, x);
         }
-        rest.iter().map(|&x| magnitude(x)).chain(lanes).max().unwrap_or(0)
     }
+    _mm512_reduce_max_epu32(most.into_iter().fold(zero, |a, b| _mm512_max_epu32(a, b)))
 }
 
 /// The largest magnitudes of up to 16 N columns over `n_rows` rows that are `row_stride` apart.
@@ -179,12 +180,13 @@ unsafe fn largest_by_column<const N: usize>(
 
 /// `x` as pairs of scaled halves, and behind them the inverse scale: `out` has ⌈n/2⌉ + 1 words.
 pub(super) fn narrow_row(isa: Isa, x: &[f32], out: &mut [f32]) {
-    let (scale, inverse) = scales(largest(isa, x));
+    assert!(matches!(isa, Isa::Avx512(_)));
+    // SAFETY: as asserted.
+    let (scale, inverse) = scales(unsafe { largest(x) });
     let n_words = x.len().div_ceil(2);
     out[n_words] = inverse;
     let halves: &mut [u16] = bytemuck::cast_slice_mut(&mut out[..n_words]);
     halves[x.len()..].fill(0);
-    assert!(matches!(isa, Isa::Avx512(_)));
     // SAFETY: as asserted.
     unsafe { narrow(x, scale, &mut halves[..x.len()]) };
 }
