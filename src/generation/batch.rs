@@ -221,7 +221,7 @@ impl Writing<'_> {
     fn choose(&mut self, logits: &[f32]) -> Result<u32> {
         let Some(constraint) = &mut self.constraint else { return self.sampler.sample(logits, &self.ids) };
         constraint.look()?;
-        self.sampler.sample_allowed(logits, &self.ids, &|id| constraint.allows(id))
+        self.sampler.sample_allowed(logits, &self.ids, Some(&|id| constraint.allows(id)))
     }
 
     fn write(&mut self, id: u32, sink: Sink) -> Result<bool> {

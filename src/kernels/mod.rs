@@ -31,6 +31,7 @@ pub mod pool;
 pub mod qk_norm_rope;
 pub mod quantized;
 pub mod random;
+pub mod sampling;
 pub mod scalar;
 pub mod shared;
 pub mod swiglu;

@@ -49,10 +49,10 @@ impl Dry<'_> {
                 *so_far = (*so_far).max(length as u32);
             }
         }
-        candidates.shift(|c| match longest[c.id as usize] {
-            0 => c.logit,
-            _ if (self.breaks)(c.id) => c.logit,
-            length => c.logit - self.penalty(length as usize),
+        candidates.shift(|id, logit| match longest[id as usize] {
+            0 => logit,
+            _ if (self.breaks)(id) => logit,
+            length => logit - self.penalty(length as usize),
         });
         for &id in window {
             if let Some(length) = longest.get_mut(id as usize) {

@@ -22,9 +22,11 @@ mod xtc;
 
 use anyhow::{Result, bail, ensure};
 
+use crate::kernels::Isa;
 use crate::kernels::random::Random;
+use crate::kernels::sampling::all_below_infinity;
 use crate::tokenizer::Tokenizer;
-use candidates::{Candidate, Candidates};
+use candidates::{Candidate, Candidates, by_logit};
 use dry::Dry;
 use mirostat::Mirostat;
 use penalties::Penalties;
@@ -60,7 +62,7 @@ impl Sampler {
         Ok(Sampler {
             stages: config.samplers.stages(config.mirostat_tau > 0.0),
             random: Random::new(config.seed, 0),
-            candidates: Candidates::default(),
+            candidates: Candidates::new(),
             counts: Vec::new(),
             passages: dry::Scratch::default(),
             mirostat: Mirostat::new(config.mirostat_tau),
@@ -105,11 +107,16 @@ impl Sampler {
     /// The next id after `history` (all ids so far), given the model's `logits` (V). An error when a logit is not a number,
     /// or when no token is possible.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> Result<u32> {
-        self.sample_allowed(logits, history, &|_| true)
+        self.sample_allowed(logits, history, None)
     }
 
     /// The same where only some ids are allowed, as by a grammar.
-    pub fn sample_allowed(&mut self, logits: &[f32], history: &[u32], allowed: &dyn Fn(u32) -> bool) -> Result<u32> {
+    pub fn sample_allowed(
+        &mut self,
+        logits: &[f32],
+        history: &[u32],
+        allowed: Option<&dyn Fn(u32) -> bool>,
+    ) -> Result<u32> {
         self.narrow(logits, history, allowed)?;
         let mass = self.candidates.mass();
         let drawn = self.draw(mass);
@@ -123,30 +130,31 @@ impl Sampler {
 
     /// The distribution that [`Sampler::sample`] draws from: ids with their probabilities, most probable first.
     pub fn probabilities(&mut self, logits: &[f32], history: &[u32]) -> Result<Vec<(u32, f64)>> {
-        self.narrow(logits, history, &|_| true)?;
-        self.candidates.sort();
-        let mass = self.candidates.mass();
-        Ok(self.candidates.as_slice().iter().map(|c| (c.id, f64::from(c.weight) / mass)).collect())
+        self.narrow(logits, history, None)?;
+        let (mass, mut sorted) = (self.candidates.mass(), self.candidates.iter().collect::<Vec<_>>());
+        sorted.sort_unstable_by(by_logit);
+        Ok(sorted.iter().map(|c| (c.id, f64::from(c.weight) / mass)).collect())
     }
 
     fn draw(&mut self, mass: f64) -> Candidate {
-        let candidates = self.candidates.as_slice();
-        if let [only] = candidates {
-            return *only;
+        if self.candidates.len() == 1 {
+            return self.candidates.best();
         }
         let mut left = self.random.uniform() * mass;
-        for candidate in candidates {
+        let mut last = None;
+        for candidate in self.candidates.iter() {
             left -= f64::from(candidate.weight);
+            last = Some(candidate);
             if left < 0.0 {
-                return *candidate;
+                break;
             }
         }
         // Rounding can leave a crumb after the last one; every candidate has a weight above zero, so any is allowed.
-        candidates[candidates.len() - 1]
+        last.expect("there is a candidate")
     }
 
     /// Runs the rules and the chain; afterwards there is at least one candidate, and all have weights above zero.
-    fn narrow(&mut self, logits: &[f32], history: &[u32], allowed: &dyn Fn(u32) -> bool) -> Result<()> {
+    fn narrow(&mut self, logits: &[f32], history: &[u32], allowed: Option<&dyn Fn(u32) -> bool>) -> Result<()> {
         check(logits)?;
         ensure!(
             self.vocabulary.is_some() || (self.config.bad_words.is_empty() && self.config.logit_bias.is_empty()),
@@ -225,15 +233,17 @@ fn last(history: &[u32], n: usize) -> &[u32] {
 
 /// Rejects logits that nothing can be drawn from.
 fn check(logits: &[f32]) -> Result<()> {
-    let mut possible = false;
-    for (id, &logit) in logits.iter().enumerate() {
+    if !all_below_infinity(Isa::best(), logits) {
         // A diverged training run shows itself here first.
-        ensure!(
-            !logit.is_nan() && logit < f32::INFINITY,
+        let (id, logit) = logits.iter().enumerate().find(|(_, logit)| !(**logit < f32::INFINITY)).expect("not all are");
+        bail!(
             "the model's logit of token {id} is {logit}: its weights are broken, retrain or choose another checkpoint"
         );
-        possible |= logit > f32::NEG_INFINITY;
     }
-    ensure!(possible, "none of the model's {} logits is finite: no token can be chosen", logits.len());
+    ensure!(
+        logits.iter().any(|&logit| logit > f32::NEG_INFINITY),
+        "none of the model's {} logits is finite: no token can be chosen",
+        logits.len()
+    );
     Ok(())
 }

@@ -24,9 +24,9 @@ impl Penalties {
                 *count += 1;
             }
         }
-        candidates.shift(|c| match counts[c.id as usize] {
-            0 => c.logit,
-            count => self.penalised(c.logit, count),
+        candidates.shift(|id, logit| match counts[id as usize] {
+            0 => logit,
+            count => self.penalised(logit, count),
         });
         for &id in window {
             if let Some(count) = counts.get_mut(id as usize) {

@@ -16,7 +16,7 @@ impl Temperature {
         if self.0 == 0.0 || !(best.logit / self.0).is_finite() {
             candidates.keep_one(best);
         } else {
-            candidates.shift(|c| c.logit / self.0);
+            candidates.shift(|_, logit| logit / self.0);
         }
     }
 }

@@ -9,7 +9,7 @@ pub(super) struct TopK(pub(super) usize);
 
 impl TopK {
     pub(super) fn apply(&self, candidates: &mut Candidates) {
-        candidates.keep_first(self.0, by_logit);
+        candidates.keep_first(self.0);
     }
 }
 
@@ -20,7 +20,7 @@ pub(super) struct TopP(pub(super) f32);
 impl TopP {
     pub(super) fn apply(&self, candidates: &mut Candidates) {
         if self.0 < 1.0 {
-            candidates.keep_share(self.0, by_logit);
+            candidates.keep_most_probable(self.0);
         }
     }
 }
@@ -33,7 +33,7 @@ impl MinP {
     pub(super) fn apply(&self, candidates: &mut Candidates) {
         if self.0 > 0.0 {
             let least = candidates.best().logit + self.0.ln();
-            candidates.retain(|c| c.logit >= least);
+            candidates.retain_logits(least);
         }
     }
 }
@@ -53,7 +53,7 @@ impl Typical {
         // token's surprise is off by |E[l] - l|.
         let highest = candidates.best().logit;
         let below = |c: &Candidate| f64::from(c.logit) - f64::from(highest);
-        let sum: f64 = candidates.as_slice().iter().map(|c| f64::from(c.weight) * below(c)).sum();
+        let sum: f64 = candidates.iter().map(|c| f64::from(c.weight) * below(&c)).sum();
         let expected = sum / candidates.mass();
         let off = |c: &Candidate| (expected - below(c)).abs();
         candidates.keep_share(self.0, |a, b| off(a).total_cmp(&off(b)).then(by_logit(a, b)));
@@ -70,7 +70,7 @@ impl TopNSigma {
             return;
         }
         let n = candidates.len() as f64;
-        let logits = || candidates.as_slice().iter().map(|c| f64::from(c.logit));
+        let logits = || candidates.iter().map(|c| f64::from(c.logit));
         let mean = logits().sum::<f64>() / n;
         let deviation = (logits().map(|logit| (logit - mean).powi(2)).sum::<f64>() / n).sqrt();
         let least = f64::from(candidates.best().logit) - f64::from(self.0) * deviation;

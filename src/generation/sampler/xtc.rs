@@ -20,7 +20,7 @@ impl Xtc {
         candidates.weigh();
         let least = f64::from(self.threshold) * candidates.mass();
         let is_top = |c: &Candidate| f64::from(c.weight) >= least;
-        let last_top = candidates.as_slice().iter().filter(|c| is_top(c)).max_by(|a, b| by_logit(a, b));
+        let last_top = candidates.iter().filter(is_top).max_by(by_logit);
         if let Some(last) = last_top.map(|c| c.id) {
             candidates.retain(|c| c.id == last || !is_top(c));
         }
