@@ -41,8 +41,12 @@ impl Desk {
 
     /// Fine-tunes `base` into `out`, with a checkpoint at every step.
     fn finetune(&self, out: &str, n_steps: u32, more: &[&str]) -> Command {
+        self.finetune_of("base", out, n_steps, more)
+    }
+
+    fn finetune_of(&self, base: &str, out: &str, n_steps: u32, more: &[&str]) -> Command {
         let mut command = self.siskin();
-        command.args(["finetune", "base", "chats.jsonl", "--out", out, "--steps", &n_steps.to_string()]);
+        command.args(["finetune", base, "chats.jsonl", "--out", out, "--steps", &n_steps.to_string()]);
         command.args(["--batch", "8", "--lr", "0.01", "--save-every", "0", "--patience", "1000"]).args(more);
         command
     }
@@ -120,7 +124,10 @@ fn it_is_examined(desk: &Desk, model: &str) {
 #[test]
 fn adapters_alone_learn_to_answer_and_are_kept_beside_a_model_like_any_other() {
     let desk = Desk::new();
-    let words = succeed(desk.finetune("tuned", 300, &["--lora", "8"]));
+    // Adapters lean on what the base knows, so it must know how to answer.
+    succeed(desk.finetune("answering", 300, &[]));
+    fs::write(desk.path("chats.jsonl"), conversations().replace("green", "blue")).unwrap();
+    let words = succeed(desk.finetune_of("answering", "tuned", 150, &["--lora", "8"]));
     assert!(words.contains("numbers of adapters, rank 8, alpha 16"), "{words}");
     let run = desk.run_json("tuned");
     assert_eq!(run["settings"]["lora"], serde_json::json!({"rank": 8, "alpha": 16.0}));
@@ -129,13 +136,13 @@ fn adapters_alone_learn_to_answer_and_are_kept_beside_a_model_like_any_other() {
     assert!(card.contains("rank 8, alpha 16"), "{card}");
     let config: serde_json::Value =
         serde_json::from_slice(&fs::read(desk.path("tuned/adapter/adapter_config.json")).unwrap()).unwrap();
-    assert_eq!((&config["base_model_name_or_path"], &config["r"]), (&"base".into(), &8.into()));
+    assert_eq!((&config["base_model_name_or_path"], &config["r"]), (&"answering".into(), &8.into()));
     let mut chat = desk.siskin();
     chat.args(["chat", "tuned", "--temperature", "0"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut chat = chat.spawn().unwrap();
     chat.stdin.take().unwrap().write_all(b"Hello. What colour is the grass? Be short.\n").unwrap();
     let output = chat.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "It is green.\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "It is blue.\n");
     let mut export = desk.siskin();
     export.args(["export", "tuned", "--to", "hf", "exported"]);
     succeed(export);
@@ -174,7 +181,7 @@ fn adapters_that_cannot_be_made_are_refused_before_anything_is_written() {
     let cases: [(&[&str], &[&str], &[&str]); 6] = [
         (finetune, &["--lora", "0"], &["lora is 0", "at least 1"]),
         (finetune, &["--lora", "65"], &["lora is 65", "side of 64"]),
-        (finetune, &["--lora", "4", "--lora-alpha", "-1"], &["lora-alpha"]),
+        (finetune, &["--lora", "4", "--lora-alpha", "0"], &["lora-alpha is 0", "above 0"]),
         (finetune, &["--lora", "4", "--muon-factor", "2"], &["--lora", "cannot be used with", "--muon-factor"]),
         (train, &["--lora", "4"], &["required", "--then-chat"]),
         (train, &["--then-chat", "chats.jsonl", "--lora", "33"], &["lora is 33", "side of 32"]),

@@ -21,8 +21,7 @@ impl ModelDir {
     /// Writes what the adapter is: its rank, `alpha` (their quotient is the scale of B · A), and the model that it belongs
     /// to, by the name `base`.
     pub fn write_adapter_config(&self, layout: &AdapterLayout, alpha: f64, base: &str) -> Result<()> {
-        let folder = self.path.join(FOLDER);
-        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        self.create_adapter_folder()?;
         let last = |adapter: &Adapter| adapter.module.rsplit('.').next().unwrap_or_default().to_owned();
         let modules: BTreeSet<String> = layout.adapters.iter().map(last).collect();
         // As a person types it: 16 and not 16.0.
@@ -45,14 +44,18 @@ impl ModelDir {
     /// Saves the flat block `values` of all adapters under `peft`'s names, whole or not at all.
     pub fn save_adapter(&self, layout: &AdapterLayout, values: &[f32]) -> Result<()> {
         assert_eq!(values.len(), layout.n_elements, "the values of adapters of rank {}", layout.rank);
-        let folder = self.path.join(FOLDER);
-        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        self.create_adapter_folder()?;
         let factors: Vec<Factor> = layout.adapters.iter().flat_map(|adapter| factors(adapter, layout.rank)).collect();
         let tensors: Vec<TensorRef> = factors
             .iter()
             .map(|Factor { name, shape, range }| TensorRef { name, shape, data: &values[range.clone()] })
             .collect();
         write_atomic(&self.path.join(VALUES), |out| safetensors::write(out, &tensors, &[]))
+    }
+
+    fn create_adapter_folder(&self) -> Result<()> {
+        let folder = self.path.join(FOLDER);
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))
     }
 
     /// Loads all adapters into one flat block; every name and shape is checked before.

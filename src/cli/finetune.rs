@@ -30,7 +30,7 @@ use std::time::Instant;
 Examples:
   siskin finetune my-texts chats.jsonl          three passes over the conversations
   siskin finetune my-texts chats.jsonl --minutes 5
-  siskin finetune my-texts chats.jsonl --lora 8   change as few numbers as do; also kept apart, in adapter/, for peft
+  siskin finetune my-texts chats.jsonl --lora 8   learn adapters only, and keep them in adapter/ for peft, too
   siskin train --resume my-texts-chat           go on after Ctrl-C, a crash or a power cut"
 )]
 pub(super) struct FinetuneArgs {

@@ -42,7 +42,7 @@ fn adapters_learn_and_the_model_is_its_base_and_the_saved_adapters() {
     let dir = bench.dir();
     let (outcome, _) = run(begun(&bench, &dir, settings(120)));
     let (steps, _) = super::super::super::run_log::read(&dir.path.join("train.jsonl")).unwrap();
-    assert!(steps[119].loss < steps[0].loss - 0.3, "from {} to {} nats", steps[0].loss, steps[119].loss);
+    assert!(steps[119].loss < steps[0].loss - 0.1, "from {} to {} nats", steps[0].loss, steps[119].loss);
     assert!(outcome.evaluation.unwrap().bits_per_byte.is_finite());
     let (values, weights) = (dir.load_adapter(&layout()).unwrap(), dir.load_weights(&Bench::config()).unwrap());
     let (mut wanted, scale) = (base(), 2.0);
