@@ -41,8 +41,12 @@ impl Desk {
 
     /// Fine-tunes `base` into `out`, with a checkpoint at every step.
     fn finetune(&self, out: &str, n_steps: u32, more: &[&str]) -> Command {
+        self.finetune_of("base", out, n_steps, more)
+    }
+
+    fn finetune_of(&self, base: &str, out: &str, n_steps: u32, more: &[&str]) -> Command {
         let mut command = self.siskin();
-        command.args(["finetune", "base", "chats.jsonl", "--out", out, "--steps", &n_steps.to_string()]);
+        command.args(["finetune", base, "chats.jsonl", "--out", out, "--steps", &n_steps.to_string()]);
         command.args(["--batch", "8", "--lr", "0.01", "--save-every", "0", "--patience", "1000"]).args(more);
         command
     }
@@ -115,6 +119,80 @@ fn it_is_examined(desk: &Desk, model: &str) {
     let mut info = desk.siskin();
     let info = info.args(["info", model]).stdout(Stdio::piped()).output().unwrap();
     assert!(String::from_utf8_lossy(&info.stdout).contains("2 of 3 questions in questions.jsonl"));
+}
+
+#[test]
+fn adapters_alone_learn_to_answer_and_are_kept_beside_a_model_like_any_other() {
+    let desk = Desk::new();
+    // Adapters lean on what the base knows, so it must know how to answer.
+    succeed(desk.finetune("answering", 300, &[]));
+    fs::write(desk.path("chats.jsonl"), conversations().replace("green", "blue")).unwrap();
+    let words = succeed(desk.finetune_of("answering", "tuned", 150, &["--lora", "8"]));
+    assert!(words.contains("numbers of adapters, rank 8, alpha 16"), "{words}");
+    let run = desk.run_json("tuned");
+    assert_eq!(run["settings"]["lora"], serde_json::json!({"rank": 8, "alpha": 16.0}));
+    assert!(run["bits_per_byte"].as_f64().unwrap() < 0.2, "{}", run["bits_per_byte"]);
+    let card = fs::read_to_string(desk.path("tuned/README.md")).unwrap();
+    assert!(card.contains("rank 8, alpha 16"), "{card}");
+    let config: serde_json::Value =
+        serde_json::from_slice(&fs::read(desk.path("tuned/adapter/adapter_config.json")).unwrap()).unwrap();
+    assert_eq!((&config["base_model_name_or_path"], &config["r"]), (&"answering".into(), &8.into()));
+    let mut chat = desk.siskin();
+    chat.args(["chat", "tuned", "--temperature", "0"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut chat = chat.spawn().unwrap();
+    chat.stdin.take().unwrap().write_all(b"Hello. What colour is the grass? Be short.\n").unwrap();
+    let output = chat.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "It is blue.\n");
+    let mut export = desk.siskin();
+    export.args(["export", "tuned", "--to", "hf", "exported"]);
+    succeed(export);
+    assert!(desk.weights("exported") == desk.weights("tuned") && !desk.path("exported/adapter").exists());
+}
+
+#[test]
+fn adapters_are_learned_anew_in_the_same_bytes_and_a_run_that_was_cut_short_ends_in_them() {
+    let desk = Desk::new();
+    let lora = ["--lora", "4", "--lora-alpha", "4", "--average", "0.5"];
+    succeed(desk.finetune("first", 12, &[&lora[..], &["--threads", "1"]].concat()));
+    let mut repeat = desk.siskin();
+    repeat.args(["train", "--repeat", "first", "--out", "again", "--threads", "3"]);
+    succeed(repeat);
+    let adapter = |out: &str| fs::read(desk.path(out).join("adapter/adapter_model.safetensors")).unwrap();
+    assert!(desk.weights("again") == desk.weights("first") && adapter("again") == adapter("first"));
+    let mut child = desk.finetune("killed", 12, &lora).stderr(Stdio::null()).spawn().unwrap();
+    while !desk.path("killed/resume/state.safetensors").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before its first checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_dir_all(desk.path("base")).unwrap();
+    let mut resume = desk.siskin();
+    resume.args(["train", "--resume", "killed"]);
+    succeed(resume);
+    assert!(desk.weights("killed") == desk.weights("first") && adapter("killed") == adapter("first"));
+}
+
+#[test]
+fn adapters_that_cannot_be_made_are_refused_before_anything_is_written() {
+    let desk = Desk::new();
+    let finetune: &[&str] = &["finetune", "base", "chats.jsonl", "--out", "tuned"];
+    let train: &[&str] = &["train", "text.txt", "--out", "tuned", "--layers", "1", "--width", "32", "--steps", "5"];
+    let cases: [(&[&str], &[&str], &[&str]); 6] = [
+        (finetune, &["--lora", "0"], &["lora is 0", "at least 1"]),
+        (finetune, &["--lora", "65"], &["lora is 65", "side of 64"]),
+        (finetune, &["--lora", "4", "--lora-alpha", "0"], &["lora-alpha is 0", "above 0"]),
+        (finetune, &["--lora", "4", "--muon-factor", "2"], &["--lora", "cannot be used with", "--muon-factor"]),
+        (train, &["--lora", "4"], &["required", "--then-chat"]),
+        (train, &["--then-chat", "chats.jsonl", "--lora", "33"], &["lora is 33", "side of 32"]),
+    ];
+    for (command, more, wanted) in cases {
+        let mut siskin = desk.siskin();
+        let output = siskin.args(command).args(more).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && wanted.iter().all(|word| words.contains(word)), "{more:?}: {words}");
+        assert!(!desk.path("tuned").exists(), "{more:?}");
+    }
 }
 
 #[test]

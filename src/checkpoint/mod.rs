@@ -6,6 +6,7 @@
 //! directory, [`pull`] fetches one, [`open()`] makes one ready to run; [`Summary`] is what there is to say about one. A model goes into a GGUF file as
 //! [`Contents`] and comes from other programs' files by [`Imported`]. How a model is trained or run is not known here.
 
+mod adapter;
 mod atomic;
 mod bundled;
 mod gguf;

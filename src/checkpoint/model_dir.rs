@@ -7,7 +7,7 @@ use super::atomic::{remove_leftovers, write_atomic};
 use super::manifest::Manifest;
 use super::names::RUNS;
 use super::resume::{self, ResumeRef, ResumeState};
-use super::{gguf, weights};
+use super::{adapter, gguf, weights};
 use crate::model::{Config, Mix};
 use crate::tokenizer::{CHATML_TEMPLATE, SpecialNames, Tokenizer};
 use anyhow::{Context, Result, ensure};
@@ -27,6 +27,7 @@ pub(super) const CHAT_TEMPLATE: &str = "chat_template.jinja";
 pub const QUANTIZED: &str = "model.q8_0.gguf";
 const MANIFEST: &str = "run.json";
 const RESUME: &str = "resume/state.safetensors";
+const FROZEN: &str = "resume/base.safetensors";
 
 /// Longest JSON file that is read whole: a vocabulary of 256 thousand entries takes about 30 MB, and is not read here.
 const MAX_JSON_BYTES: u64 = 16 << 20;
@@ -45,6 +46,7 @@ impl ModelDir {
         fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
         remove_leftovers(&path)?;
         remove_leftovers(&path.join("resume"))?;
+        remove_leftovers(&path.join(adapter::FOLDER))?;
         Ok(ModelDir { path })
     }
 
@@ -226,14 +228,24 @@ impl ModelDir {
         resume::save(&self.path.join(RESUME), state).with_context(|| self.saving())
     }
 
-    /// Loads what the run needs to go on; the model must have `n_params` weights.
-    pub fn load_resume(&self, n_params: usize) -> Result<ResumeState> {
+    /// Loads what the run needs to go on, of which `n_learned` numbers are learned: all weights, or adapters.
+    pub fn load_resume(&self, n_learned: usize) -> Result<ResumeState> {
         ensure!(
             self.has_resume(),
             "{} has no {RESUME}, so there is nothing to resume: train anew with `siskin train PATH`",
             self.path.display()
         );
-        resume::load(&self.path.join(RESUME), n_params)
+        resume::load(&self.path.join(RESUME), n_learned)
+    }
+
+    /// Saves weights that stay as they are while adapters learn: once, since checkpoints need not repeat them.
+    pub fn save_frozen(&self, weights: &[f32]) -> Result<()> {
+        resume::save_frozen(&self.path.join(FROZEN), weights).with_context(|| self.saving())
+    }
+
+    /// Loads what [`ModelDir::save_frozen`] saved; the model must have `n_params` weights.
+    pub fn load_frozen(&self, n_params: usize) -> Result<Vec<f32>> {
+        resume::load_frozen(&self.path.join(FROZEN), n_params)
     }
 
     /// Whether a run can go on here.
@@ -246,7 +258,7 @@ impl ModelDir {
         format!("saving {name} failed, its last save is whole, and `siskin train --resume {name}` continues from that")
     }
 
-    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+    pub(super) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
         write_atomic(&self.path.join(name), |out| {
             serde_json::to_writer_pretty(&mut *out, value)?;
             Ok(out.write_all(b"\n")?)

@@ -1,7 +1,8 @@
 //! `resume/state.safetensors`: all that a run needs to go on as if it had never stopped.
 //!
 //! It is one file, because two files written one after the other can come from different steps when the process is
-//! killed between them. Every f32 keeps its bits. What the progress says is the trainer's business.
+//! killed between them. Every f32 keeps its bits. What the progress says is the trainer's business. Weights that no step
+//! changes (`resume/base.safetensors`, where only adapters learn) are written once, before the first state.
 
 use super::atomic::write_atomic;
 use crate::formats::safetensors::{self, Reader, TensorRef};
@@ -14,7 +15,7 @@ use std::path::Path;
 /// The state of a run between two steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResumeState {
-    /// The weights of the last step.
+    /// What is learned, as the last step left it: the weights, or the adapters of a LoRA run.
     pub weights: Vec<f32>,
     /// AdamW's running mean of the gradient.
     pub moment1: Vec<f32>,
@@ -57,9 +58,7 @@ impl ResumeState {
 
 /// Writes `state` to `path`, whole or not at all; creates the folder.
 pub(super) fn save(path: &Path, state: ResumeRef) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    }
+    create_folder_of(path)?;
     let shape = [state.weights.len()];
     let parts = [
         ("weights", state.weights),
@@ -73,21 +72,21 @@ pub(super) fn save(path: &Path, state: ResumeRef) -> Result<()> {
     write_atomic(path, |out| safetensors::write(out, &tensors, &[("progress", &progress)]))
 }
 
-/// Reads the state of a model with `n_params` weights from `path`.
-pub(super) fn load(path: &Path, n_params: usize) -> Result<ResumeState> {
+/// Reads the state of a run that learns `n_learned` numbers from `path`.
+pub(super) fn load(path: &Path, n_learned: usize) -> Result<ResumeState> {
     let mut reader = Reader::open(path)?;
-    read(&mut reader, n_params).with_context(|| format!("reading {}", path.display()))
+    read(&mut reader, n_learned).with_context(|| format!("reading {}", path.display()))
 }
 
-fn read<R: Read + Seek>(reader: &mut Reader<R>, n_params: usize) -> Result<ResumeState> {
+fn read<R: Read + Seek>(reader: &mut Reader<R>, n_learned: usize) -> Result<ResumeState> {
     let progress = reader.metadata("progress").context("the file has no progress: it was not written by siskin")?;
     let progress = serde_json::from_str(progress).context("the progress is not JSON")?;
     Ok(ResumeState {
-        weights: part(reader, "weights", n_params)?,
-        moment1: part(reader, "moment1", n_params)?,
-        moment2: part(reader, "moment2", n_params)?,
+        weights: part(reader, "weights", n_learned)?,
+        moment1: part(reader, "moment1", n_learned)?,
+        moment2: part(reader, "moment2", n_learned)?,
         average: if reader.names().iter().any(|n| n == "average") {
-            part(reader, "average", n_params)?
+            part(reader, "average", n_learned)?
         } else {
             vec![]
         },
@@ -95,11 +94,29 @@ fn read<R: Read + Seek>(reader: &mut Reader<R>, n_params: usize) -> Result<Resum
     })
 }
 
-fn part<R: Read + Seek>(reader: &mut Reader<R>, name: &str, n_params: usize) -> Result<Vec<f32>> {
+/// Writes weights that no step changes to `path`, whole or not at all; creates the folder.
+pub(super) fn save_frozen(path: &Path, weights: &[f32]) -> Result<()> {
+    create_folder_of(path)?;
+    let tensor = TensorRef { name: "weights", shape: &[weights.len()], data: weights };
+    write_atomic(path, |out| safetensors::write(out, &[tensor], &[]))
+}
+
+/// Reads what [`save_frozen`] wrote, of a model with `n_params` weights.
+pub(super) fn load_frozen(path: &Path, n_params: usize) -> Result<Vec<f32>> {
+    let mut reader = Reader::open(path)?;
+    part(&mut reader, "weights", n_params).with_context(|| format!("reading {}", path.display()))
+}
+
+fn create_folder_of(path: &Path) -> Result<()> {
+    path.parent()
+        .map_or(Ok(()), |folder| fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display())))
+}
+
+fn part<R: Read + Seek>(reader: &mut Reader<R>, name: &str, n_wanted: usize) -> Result<Vec<f32>> {
     let shape = reader.shape(name).with_context(|| format!("the file has no {name}: it was not written by siskin"))?;
     ensure!(
-        shape == [n_params],
-        "{name} has the shape {shape:?}, but the model has {n_params} weights: the state belongs to another model"
+        shape == [n_wanted],
+        "{name} has the shape {shape:?}, but {n_wanted} weights are wanted: the state belongs to another model"
     );
     reader.read(name)
 }

@@ -87,10 +87,10 @@ fn tokenizer(dir: &ModelDir) -> Result<TokenizerSummary> {
     Ok(TokenizerSummary { vocab_size: tokenizer.vocab_size(), special_tokens })
 }
 
-/// The directory's files and those in `resume/`, sorted by name.
+/// The directory's files and those in `resume/` and `adapter/`, sorted by name.
 fn files(dir: &ModelDir) -> Result<Vec<FileSize>> {
     let mut files = Vec::new();
-    for below in ["", "resume/"] {
+    for below in ["", "resume/", "adapter/"] {
         let folder = dir.path.join(below);
         if !folder.is_dir() {
             continue;

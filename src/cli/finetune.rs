@@ -8,6 +8,7 @@ use crate::checkpoint::{self, ModelDir, RUNS};
 use crate::data::conversations::Turns;
 use crate::kernels::Cpu;
 use crate::model::Family;
+use crate::training::lora::LoraSettings;
 use crate::training::plan::Wishes;
 use crate::training::planner;
 use crate::training::probe::Here;
@@ -29,6 +30,7 @@ use std::time::Instant;
 Examples:
   siskin finetune my-texts chats.jsonl          three passes over the conversations
   siskin finetune my-texts chats.jsonl --minutes 5
+  siskin finetune my-texts chats.jsonl --lora 8   learn adapters only, and keep them in adapter/ for peft, too
   siskin train --resume my-texts-chat           go on after Ctrl-C, a crash or a power cut"
 )]
 pub(super) struct FinetuneArgs {
@@ -37,8 +39,23 @@ pub(super) struct FinetuneArgs {
     /// Files or folders of .jsonl (also as .gz or .zst) with a conversation in each line, or - for standard input
     #[arg(value_name = "DATA", required = true)]
     pub(super) data: Vec<PathBuf>,
+    /// Learn adapters of this rank for the matrices inside the blocks (LoRA), and leave the weights as they are; the result
+    /// has both in one, and adapter/ the adapters alone
+    #[arg(long, value_name = "RANK", conflicts_with_all = [
+        "optimizer", "muon_factor", "embed_lr", "momentum", "normuon", "cautious",
+    ])]
+    pub(super) lora: Option<usize>,
+    /// How much adapters count, as a multiple of 1/RANK; twice the rank if not given
+    #[arg(long, value_name = "X", requires = "lora")]
+    pub(super) lora_alpha: Option<f64>,
     #[command(flatten)]
     pub(super) run: RunArgs,
+}
+
+/// What `--lora` and `--lora-alpha` ask for.
+pub(super) fn adapters(lora: Option<usize>, alpha: Option<f64>) -> Option<LoraSettings> {
+    let settings = LoraSettings::of_rank(lora?);
+    Some(LoraSettings { alpha: alpha.unwrap_or(settings.alpha), ..settings })
 }
 
 /// Runs the command.
@@ -58,6 +75,9 @@ fn begin(args: &FinetuneArgs, began: Instant) -> Result<Run> {
         model.path.display(),
         config.family.name()
     );
+    let lora = adapters(args.lora, args.lora_alpha);
+    // Before the text is read, which can take a while.
+    lora.map_or(Ok(()), |lora| lora.validate_for(&config))?;
     let turns = Turns::of(&tokenizer)?;
     let corpus = read(&args.data, show)?;
     let report = corpus.report();
@@ -68,7 +88,8 @@ fn begin(args: &FinetuneArgs, began: Instant) -> Result<Run> {
     );
     let text = encode(&corpus, &tokenizer, show)?;
     let cpu = Cpu::new(args.run.n_threads());
-    let (wishes, facts) = (args.run.wishes(&cpu, Wishes::default())?, facts(report, &tokenizer, &text));
+    let (wishes, facts) =
+        (args.run.wishes(&cpu, Wishes { lora, ..Wishes::default() })?, facts(report, &tokenizer, &text));
     let token_bytes = text_bytes(&tokenizer, config.vocab_size);
     let here = Text { train: &text.train, valid: &text.valid, token_bytes: &token_bytes, turns: Some(&turns) };
     let spent_s = began.elapsed().as_secs_f64();

@@ -51,6 +51,12 @@ pub(super) struct TrainArgs {
     /// Then teach the model to answer from these conversations: `siskin finetune` in one go; a quarter of --minutes is for it
     #[arg(long, value_name = "DATA", conflicts_with_all = ["resume", "repeat"])]
     then_chat: Vec<PathBuf>,
+    /// Learn only adapters of this rank from the conversations: see `siskin finetune`
+    #[arg(long, value_name = "RANK", requires = "then_chat")]
+    lora: Option<usize>,
+    /// How much adapters count, as a multiple of 1/RANK; twice the rank if not given
+    #[arg(long, value_name = "X", requires = "lora")]
+    lora_alpha: Option<f64>,
     /// Take this tokenizer.json instead of making one for the text
     #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "repeat", "vocab"])]
     tokenizer: Option<PathBuf>,
@@ -111,7 +117,8 @@ fn then_chat(args: TrainArgs, dir: &Path) -> FinetuneArgs {
         recipe: RecipeArgs::default(),
         ..args.run
     };
-    FinetuneArgs { model: dir.display().to_string(), data: args.then_chat, run }
+    let (lora, lora_alpha) = (args.lora, args.lora_alpha);
+    FinetuneArgs { model: dir.display().to_string(), data: args.then_chat, lora, lora_alpha, run }
 }
 
 /// Trains a run that is ready, with all the words that go with it.
@@ -176,6 +183,8 @@ fn begin(args: &TrainArgs, began: Instant) -> Result<Run> {
     let here = Text { train: &text.train, valid: &text.valid, token_bytes: &token_bytes, turns: None };
     let spent_s = began.elapsed().as_secs_f64();
     let (plan, choice) = planner::choose(&wishes, facts, spent_s, &mut Here { cpu: &cpu, text: here })?;
+    // Now, and not when the first model is done.
+    finetune::adapters(args.lora, args.lora_alpha).map_or(Ok(()), |lora| lora.validate_for(&plan.config))?;
     let path = args.run.directory(&corpus.name())?;
     display::say(show, &introduce(&plan, &choice, &baselines, &path));
     Run::begin(&path, Start { plan, choice, baselines, base: None }, report, tokenizer, text)

@@ -22,6 +22,13 @@ pub(super) fn introduce(plan: &Plan, choice: &Choice, baselines: &[(String, f64)
         Length::Steps(n) => format!("after {} steps", words::thousands(n)),
         Length::Minutes(m) => format!("{} after the start of the command", words::duration(m * 60.0)),
     };
+    let adapters = s.lora.map_or(String::new(), |lora| {
+        let n_learned = words::short_count(lora.layout(c).n_elements as u64);
+        format!(
+            "\x20             learns {n_learned} numbers of adapters, rank {}, alpha {}; the weights stay\n",
+            lora.rank, lora.alpha
+        )
+    });
     let beside: Vec<String> = baselines.iter().map(|(name, bits)| format!("{name} {bits:.2}")).collect();
     let expected = match choice.chosen.expected {
         Some(f) => format!(", expected: {:.2} to {:.2} held-out bits per byte ({})", f.low, f.high, beside.join(", ")),
@@ -29,7 +36,7 @@ pub(super) fn introduce(plan: &Plan, choice: &Choice, baselines: &[(String, f64)
     };
     format!(
         "plan          {} weights: {} layers, {} wide, {} heads, vocabulary {}, context {}{from}\n\
-         \x20             {} tokens, {:.1} passes over the text, in steps of {up_to}{}; {} of memory; seed {}\n\
+         {adapters}\x20             {} tokens, {:.1} passes over the text, in steps of {up_to}{}; {} of memory; seed {}\n\
          \x20             ends {end}{expected}\n\
          directory     {}\n",
         words::short_count(c.n_params() as u64),

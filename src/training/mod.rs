@@ -1,7 +1,7 @@
 //! Learning: the network's forward and backward passes, the optimizer and its schedule, the loop, and what it reports.
 //!
 //! Read in this order: [`network`] (the arithmetic), [`optimizer`], [`pace`], [`schedule`] and [`recipe`], [`trainer`] (the
-//! loop), [`evaluate`] and [`baselines`] (how good it is), [`plan`] (what a corpus deserves),
+//! loop), [`learner`] and [`lora`] (adapters instead of all weights), [`evaluate`] and [`baselines`] (how good it is), [`plan`] (what a corpus deserves),
 //! [`probe`], [`forecast`] and [`planner`] (what the minutes deserve), then the reports.
 //! [`overlap`] tells how much of what a finished model writes is copied.
 
@@ -11,6 +11,8 @@ pub mod bench;
 pub mod card;
 pub mod evaluate;
 pub mod forecast;
+pub mod learner;
+pub mod lora;
 pub mod network;
 pub mod observer;
 pub mod optimizer;

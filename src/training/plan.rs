@@ -2,6 +2,7 @@
 //!
 //! Only arithmetic on sizes; nothing is read, timed or printed here.
 
+use super::lora::LoraSettings;
 use super::recipe::RecipeWishes;
 use super::settings::{Length, Settings};
 use crate::data::loader::Order;
@@ -36,6 +37,8 @@ pub struct Wishes {
     pub lr: Option<f64>,
     /// The parts of the learning recipe.
     pub recipe: RecipeWishes,
+    /// Adapters to learn in a fine-tuning, instead of all weights.
+    pub lora: Option<LoraSettings>,
     /// What matrix products multiply.
     pub precision: Precision,
     /// End of the run.
@@ -134,10 +137,18 @@ const FINE_TUNING_PASSES: f64 = 3.0;
 /// The rate of a fine-tuning as a share of that of a first training: what was learned is to be kept.
 const FINE_TUNING_RATE: f64 = 0.3;
 
+/// The rate of adapters as a share of that of a first training. They begin from nothing, so they take more (docs/recipe.md).
+const ADAPTER_RATE: f64 = 1.0;
+
 /// Plans the fine-tuning of a model of shape `config` on conversations of `n_train_tokens` tokens.
 pub fn fine_tuning(wishes: &Wishes, config: &Config, n_train_tokens: usize) -> Result<Plan> {
     let mut settings = Settings::for_model(config, Length::Steps(1), wishes.seed);
-    settings.lr *= FINE_TUNING_RATE;
+    settings.lr *= if wishes.lora.is_some() { ADAPTER_RATE } else { FINE_TUNING_RATE };
+    if let Some(lora) = wishes.lora {
+        lora.validate_for(config)?;
+        settings.optimizer.muon = None;
+        settings.lora = Some(lora);
+    }
     settings.recipe.short_contexts = false;
     wishes.apply(&mut settings);
     settings.recipe.order = Order::Conversations;
@@ -201,6 +212,18 @@ mod tests {
         assert_eq!(tuned.settings.length, Length::Steps(293)); // 3 x 100,000 / 1,024
         assert!(tuned.settings.lr < 0.5 * first.settings.lr);
         assert_eq!(tuned.settings.recipe.order, Order::Conversations);
+    }
+
+    #[test]
+    fn adapters_are_learned_by_adamw_at_a_higher_rate_than_all_weights() {
+        let config = Preset::Nano.config(1024, 256);
+        let lora = Some(LoraSettings::of_rank(8));
+        let all = fine_tuning(&Wishes::default(), &config, 100_000).unwrap().settings;
+        let adapters = fine_tuning(&Wishes { lora, ..Wishes::default() }, &config, 100_000).unwrap().settings;
+        assert_eq!((all.lora, adapters.lora), (None, lora));
+        assert!(adapters.lr > all.lr && adapters.optimizer.muon.is_none());
+        let lora = Some(LoraSettings::of_rank(1000));
+        assert!(fine_tuning(&Wishes { lora, ..Wishes::default() }, &config, 100_000).is_err());
     }
 
     #[test]

@@ -227,7 +227,12 @@ impl Run {
     /// The same with the weights of `base`, kept in the run's own directory: it can be resumed when the base is gone.
     fn beginning_with(self, base: Option<Base>) -> Result<Run> {
         let Some(base) = base else { return Ok(self) };
-        Trainer::begin_with(&self.dir, &base.weights)?;
+        let config = &self.manifest.config;
+        if let Some(lora) = self.settings.lora {
+            let name = ModelDir { path: base.recorded.path.clone().into() }.name();
+            self.dir.write_adapter_config(&lora.layout(config), lora.alpha, &name)?;
+        }
+        Trainer::begin_with(&self.dir, config, &self.settings, &base.weights)?;
         Ok(Run { is_resumed: true, ..self })
     }
 
@@ -301,6 +306,11 @@ impl Run {
         let trainer = if self.is_resumed && self.dir.has_resume() {
             Trainer::resume(&cpu, &config, settings, text, &self.dir)?
         } else {
+            ensure!(
+                self.manifest.base.is_none(),
+                "{} was stopped before it was made ready: remove it, and begin anew with `siskin finetune`",
+                self.dir.path.display()
+            );
             // Killed before its first checkpoint: the seed makes the same beginning again.
             Trainer::new(&cpu, &config, settings, text, &self.dir)?
         };
@@ -462,6 +472,11 @@ fn settings_in_words(s: &Settings) -> Vec<(String, String)> {
         ("matrix products", s.precision.name().to_owned()),
         ("gradient clipping", format!("norm {}", n.max_grad_norm)),
     ];
+    if let Some(lora) = s.lora {
+        let what =
+            format!("rank {}, alpha {}, for the matrices inside the blocks; all else is frozen", lora.rank, lora.alpha);
+        words.insert(0, ("adapters", what));
+    }
     words.extend(s.recipe.in_words());
     words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

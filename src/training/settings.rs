@@ -1,5 +1,6 @@
 //! What a person (or a preset) decides about a run, apart from the shape of the model.
 
+use super::lora::LoraSettings;
 use super::optimizer::{MuonSettings, OptimizerSettings};
 use super::pace::Milestone;
 use super::recipe::Recipe;
@@ -45,6 +46,9 @@ pub struct Settings {
     /// The other parts of the learning recipe.
     #[serde(default)]
     pub recipe: Recipe,
+    /// Adapters to learn, instead of all weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraSettings>,
     /// What matrix products multiply.
     #[serde(default)]
     pub precision: Precision,
@@ -84,6 +88,7 @@ impl Settings {
                 ..OptimizerSettings::default()
             },
             recipe: Recipe { short_contexts: config.block_size.is_multiple_of(4), ..Recipe::default() },
+            lora: None,
             precision: Precision::F32,
             length,
             milestones: vec![],

@@ -10,9 +10,9 @@ mod timing;
 pub use timing::Costs;
 
 use super::evaluate::{Evaluation, evaluate};
+use super::learner::Learner;
 use super::network::{Batch, Network};
 use super::observer::{EvalRecord, Event, Observer, StepRecord};
-use super::optimizer::Optimizer;
 use super::pace::Pace;
 use super::recipe::StepShape;
 use super::run_log::RunLog;
@@ -25,7 +25,7 @@ use crate::kernels::attention::Sequences;
 use crate::kernels::average::move_towards;
 use crate::kernels::cross_entropy::IGNORED;
 use crate::kernels::gemm::Precision;
-use crate::model::{Config, Layout, initial_weights};
+use crate::model::{Config, initial_weights};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -133,7 +133,7 @@ struct Learned {
 
 /// State to return to when a step goes wrong.
 struct Snapshot {
-    weights: Vec<f32>,
+    learned: Vec<f32>,
     moment1: Vec<f32>,
     moment2: Vec<f32>,
     average: Vec<f32>,
@@ -145,9 +145,11 @@ const PROGRAM_BYTES: u64 = 25 << 20;
 
 /// Bytes that a run of this shape holds in memory, apart from its text, of which the system keeps what fits.
 pub fn trainer_bytes(config: &Config, settings: &Settings) -> u64 {
-    // Two moments, and the copies: the state to return to, the best weights, and the average where there is one.
-    let n_copies = 2 + 3 + 1 + if settings.recipe.average > 0.0 { 2 } else { 0 };
-    let n_bytes = Network::bytes_for(config, settings.batch * config.block_size) + 4 * n_copies * config.n_params();
+    // The copies of what is learned: the state to return to, the best, and the average where there is one.
+    let n_copies = 3 + 1 + if settings.recipe.average > 0.0 { 2 } else { 0 };
+    let n_bytes = Network::bytes_for(config, settings.batch * config.block_size)
+        + Learner::bytes_for(config, settings)
+        + 4 * n_copies * Learner::n_learned(config, settings);
     PROGRAM_BYTES + n_bytes as u64
 }
 
@@ -158,11 +160,12 @@ pub struct Trainer<'a> {
     text: Text<'a>,
     dir: &'a ModelDir,
     network: Network,
-    optimizer: Optimizer,
+    learner: Learner,
     loader: Loader<'a>,
     progress: Progress,
-    best_weights: Vec<f32>,
-    /// The mean of the last weights; empty before it is begun.
+    /// What had been learned at the best evaluation.
+    best: Vec<f32>,
+    /// The mean of what is learned over the last steps; empty before it is begun.
     average: Vec<f32>,
     snapshot: Snapshot,
     log: RunLog,
@@ -183,20 +186,21 @@ pub type SampleWriter<'a> = dyn FnMut(&[f32]) -> Result<String> + 'a;
 impl<'a> Trainer<'a> {
     /// A new run that writes to `dir`.
     pub fn new(cpu: &'a Cpu, config: &Config, settings: Settings, text: Text<'a>, dir: &'a ModelDir) -> Result<Self> {
-        let weights = initial_weights(config, settings.seed);
-        let zeros = vec![0.0; weights.len()];
+        let learned = initial_weights(config, settings.seed);
+        let zeros = vec![0.0; learned.len()];
         let log = RunLog::create(&dir.path.join("train.jsonl"))?;
         let (moment1, moment2, average) = (zeros.clone(), zeros, vec![]);
-        let snapshot = Snapshot { weights, moment1, moment2, average, progress: Progress::start() };
+        let snapshot = Snapshot { learned, moment1, moment2, average, progress: Progress::start() };
         Trainer::at(cpu, config, settings, text, dir, snapshot, log)
     }
 
     /// Makes `dir` that of a run which begins with `weights` instead of such as a seed gives: it is resumed at its beginning.
-    pub fn begin_with(dir: &ModelDir, weights: &[f32]) -> Result<()> {
+    pub fn begin_with(dir: &ModelDir, config: &Config, settings: &Settings, weights: &[f32]) -> Result<()> {
         drop(RunLog::create(&dir.path.join("train.jsonl"))?);
-        let (zeros, progress) = (vec![0.0; weights.len()], serde_json::to_value(Progress::start())?);
+        let learned = Learner::begin_with(dir, config, settings, weights)?;
+        let (zeros, progress) = (vec![0.0; learned.len()], serde_json::to_value(Progress::start())?);
         let (moment1, moment2) = (&zeros[..], &zeros[..]);
-        dir.save_resume(ResumeRef { weights, moment1, moment2, average: &[], progress: &progress })
+        dir.save_resume(ResumeRef { weights: &learned, moment1, moment2, average: &[], progress: &progress })
     }
 
     /// The run in `dir`, continued from its last checkpoint.
@@ -207,15 +211,15 @@ impl<'a> Trainer<'a> {
         text: Text<'a>,
         dir: &'a ModelDir,
     ) -> Result<Self> {
-        let state = dir.load_resume(config.n_params())?;
+        let state = dir.load_resume(Learner::n_learned(config, &settings))?;
         let progress: Progress = serde_json::from_value(state.progress)
             .with_context(|| format!("reading the progress in {}", dir.path.join("resume").display()))?;
         let log = RunLog::open_at(&dir.path.join("train.jsonl"), progress.step, progress.evaluated_step)?;
-        let ResumeState { weights, moment1, moment2, average, .. } = state;
-        let snapshot = Snapshot { weights, moment1, moment2, average, progress };
+        let ResumeState { weights: learned, moment1, moment2, average, .. } = state;
+        let snapshot = Snapshot { learned, moment1, moment2, average, progress };
         let mut trainer = Trainer::at(cpu, config, settings, text, dir, snapshot, log)?;
         if trainer.progress.best.is_some() {
-            trainer.best_weights = dir.load_weights(config)?;
+            trainer.best = trainer.learner.load_learned(dir, config)?;
         }
         Ok(trainer)
     }
@@ -241,16 +245,17 @@ impl<'a> Trainer<'a> {
             snapshot.progress.loader,
         )?;
         let precision = available_precision(cpu, &settings);
+        let learner = Learner::open(dir, config, &settings, precision)?;
         let mut trainer = Trainer {
             guide: Guide::new(&settings, config, snapshot.progress.costs.step_s),
             clock: timing::since_now(),
             read_at_s: 0.0,
             reports_s: 0.0,
-            network: Network::new(config, &snapshot.weights, n_rows).with_precision(precision),
-            optimizer: Optimizer::new(settings.optimizer, &Layout::new(config)).with_precision(precision),
+            network: Network::new(config, learner.weights_before(&snapshot.learned), n_rows).with_precision(precision),
+            learner,
             progress: snapshot.progress.clone(),
-            best_weights: Vec::new(),
-            average: snapshot.average.clone(),
+            best: Vec::new(),
+            average: Vec::new(),
             ids: vec![0; n_rows],
             targets: vec![0; n_rows],
             starts: vec![0; n_rows],
@@ -262,9 +267,16 @@ impl<'a> Trainer<'a> {
             snapshot,
             log,
         };
-        trainer.optimizer.moment1.copy_from_slice(&trainer.snapshot.moment1);
-        trainer.optimizer.moment2.copy_from_slice(&trainer.snapshot.moment2);
+        trainer.return_to_snapshot();
         Ok(trainer)
+    }
+
+    /// Makes what is learned and its moments those of the snapshot.
+    fn return_to_snapshot(&mut self) {
+        let Snapshot { learned, moment1, moment2, average, .. } = &self.snapshot;
+        self.learner.set(self.cpu, &mut self.network, learned);
+        self.learner.set_moments([moment1, moment2]);
+        self.average.clone_from(average);
     }
 
     /// The weights as they stand.
@@ -363,7 +375,7 @@ impl<'a> Trainer<'a> {
         let learned = self.gradients(shape);
         let loss = learned.loss;
         let n_batches = shape.n_batches;
-        let grad_norm = self.optimizer.grad_norm(self.cpu, &self.network.gradients, n_batches);
+        let grad_norm = self.learner.grad_norm(self.cpu, &self.network, n_batches);
         if !loss.is_finite() || !grad_norm.is_finite() {
             self.roll_back(loss, observer)?;
             return Ok(false);
@@ -372,7 +384,7 @@ impl<'a> Trainer<'a> {
         let lr =
             self.settings.lr * self.progress.lr_scale * self.settings.schedule.factor(self.progress.step, fraction);
         self.progress.step += 1;
-        self.optimizer.step(self.cpu, self.network.parts(), (self.progress.step, lr), (grad_norm, n_batches));
+        self.learner.step(self.cpu, &mut self.network, (self.progress.step, lr), (grad_norm, n_batches));
         self.progress.loader = self.loader.state();
         self.update_average();
         let n_tokens = shape.n_batches * shape.batch * self.network.config().block_size;
@@ -381,19 +393,20 @@ impl<'a> Trainer<'a> {
         Ok(true)
     }
 
-    /// Takes the weights of the step just made into the average, in the last part of the run.
+    /// Takes what the step just made has learned into the average, in the last part of the run.
     fn update_average(&mut self) {
         let share = self.settings.recipe.average;
         if share == 0.0 || self.fraction_done() <= 1.0 - share {
             return;
         }
         self.progress.n_averaged += 1;
+        let learned = self.learner.learned(&self.network);
         if self.progress.n_averaged == 1 {
             self.average.clear();
-            self.average.extend_from_slice(&self.network.weights);
+            self.average.extend_from_slice(learned);
         } else {
             let share = 1.0 / self.progress.n_averaged as f32;
-            move_towards(self.cpu, &mut self.average, &self.network.weights, share);
+            move_towards(self.cpu, &mut self.average, learned, share);
         }
     }
 
@@ -458,10 +471,7 @@ impl<'a> Trainer<'a> {
                 self.settings.lr * failed.lr_scale
             );
         }
-        self.network.weights.copy_from_slice(&self.snapshot.weights);
-        self.optimizer.moment1.copy_from_slice(&self.snapshot.moment1);
-        self.optimizer.moment2.copy_from_slice(&self.snapshot.moment2);
-        self.average.clone_from(&self.snapshot.average);
+        self.return_to_snapshot();
         self.progress = Progress {
             lr_scale: failed.lr_scale * 0.5,
             n_rollbacks: failed.n_rollbacks + 1,
@@ -519,7 +529,7 @@ impl<'a> Trainer<'a> {
             observer.event(&Event::Sample(&sample(&self.network.weights)?));
         }
         if is_average {
-            self.network.weights.swap_with_slice(&mut self.average);
+            self.swap_with_average();
         }
         let took_s = self.read_clock() - began_s;
         // Only some write a sample, so the mean of a few.
@@ -535,13 +545,17 @@ impl<'a> Trainer<'a> {
         if self.progress.n_averaged < 2 {
             return Some((found, false));
         }
-        self.network.weights.swap_with_slice(&mut self.average);
+        self.swap_with_average();
         let averaged = self.held_out(max_tokens)?;
         if averaged.bits_per_byte < found.bits_per_byte {
             return Some((averaged, true));
         }
-        self.network.weights.swap_with_slice(&mut self.average);
+        self.swap_with_average();
         Some((found, false))
+    }
+
+    fn swap_with_average(&mut self) {
+        self.learner.swap(self.cpu, &mut self.network, &mut self.average);
     }
 
     fn held_out(&mut self, max_tokens: usize) -> Option<Evaluation> {
@@ -554,9 +568,9 @@ impl<'a> Trainer<'a> {
     }
 
     fn keep_best(&mut self, record: EvalRecord) -> Result<()> {
-        self.best_weights.clear();
-        self.best_weights.extend_from_slice(&self.network.weights);
-        self.dir.save_weights(self.network.config(), &self.best_weights)?;
+        self.best.clear();
+        self.best.extend_from_slice(self.learner.learned(&self.network));
+        self.learner.save_model(self.dir, &self.network)?;
         self.progress.best = Some(record);
         self.progress.n_since_best = 0;
         self.progress.train_bits_at_best = self.progress.train_bits;
@@ -583,14 +597,15 @@ impl<'a> Trainer<'a> {
     /// Writes a checkpoint, and keeps the same state in memory for a roll-back.
     fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let began_s = self.read_clock();
-        self.snapshot.weights.copy_from_slice(&self.network.weights);
-        self.snapshot.moment1.copy_from_slice(&self.optimizer.moment1);
-        self.snapshot.moment2.copy_from_slice(&self.optimizer.moment2);
+        let [moment1, moment2] = self.learner.moments();
+        self.snapshot.learned.copy_from_slice(self.learner.learned(&self.network));
+        self.snapshot.moment1.copy_from_slice(moment1);
+        self.snapshot.moment2.copy_from_slice(moment2);
         self.snapshot.average.clone_from(&self.average);
         self.snapshot.progress = self.progress.clone();
         self.log.sync()?;
         self.dir.save_resume(ResumeRef {
-            weights: &self.snapshot.weights,
+            weights: &self.snapshot.learned,
             moment1: &self.snapshot.moment1,
             moment2: &self.snapshot.moment2,
             average: &self.snapshot.average,
@@ -606,21 +621,23 @@ impl<'a> Trainer<'a> {
     /// Leaves a model directory that both answers and resumes.
     fn save_interrupted(&mut self, observer: &mut dyn Observer) -> Result<()> {
         if self.progress.best.is_none() {
-            self.dir.save_weights(self.network.config(), &self.network.weights)?;
+            self.learner.save_model(self.dir, &self.network)?;
         }
         self.save(observer)
     }
 
     fn finish(mut self, ending: Ending, observer: &mut dyn Observer) -> Result<Outcome> {
-        if self.progress.best.is_none() {
+        self.save(observer)?;
+        if self.progress.best.is_some() {
+            self.learner.set(self.cpu, &mut self.network, &self.best);
+        } else {
             // No held-out text, or a run too short for an evaluation: the last weights, or their average where one was
             // asked for, are what there is.
-            let has_average = self.progress.n_averaged >= 2;
-            self.best_weights = if has_average { self.average.clone() } else { self.network.weights.to_vec() };
-            self.dir.save_weights(self.network.config(), &self.best_weights)?;
+            if self.progress.n_averaged >= 2 {
+                self.swap_with_average();
+            }
+            self.learner.save_model(self.dir, &self.network)?;
         }
-        self.save(observer)?;
-        self.network.weights.copy_from_slice(&self.best_weights);
         let evaluation = self.held_out(self.settings.last_eval_tokens(self.progress.n_tokens_seen));
         self.read_clock();
         observer.event(&Event::Finished);

@@ -1,5 +1,7 @@
 //! What the loop promises: it learns, it survives numbers that are no numbers, it says when it memorises.
 
+mod adapters;
+
 use super::*;
 use crate::model::Preset;
 use crate::training::plan::{Wishes, plan};
@@ -147,7 +149,7 @@ fn a_run_that_never_gets_a_finite_loss_gives_up_with_advice() {
     let bench = Bench::new(noise(400, 1), vec![]);
     let dir = bench.dir();
     let mut trainer = bench.trainer(&dir, Bench::settings(30));
-    trainer.snapshot.weights[40] = f32::NAN;
+    trainer.snapshot.learned[40] = f32::NAN;
     trainer.network.weights[40] = f32::NAN;
     let mut silent = |_: &Event| {};
     let error = trainer.run(&mut silent, &AtomicBool::new(false), &mut |_| Ok(String::new())).unwrap_err();
