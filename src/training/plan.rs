@@ -137,7 +137,8 @@ const FINE_TUNING_PASSES: f64 = 3.0;
 /// The rate of a fine-tuning as a share of that of a first training: what was learned is to be kept.
 const FINE_TUNING_RATE: f64 = 0.3;
 
-/// The rate of adapters as a share of that of a first training. They begin from nothing, so they take more (docs/recipe.md).
+/// The rate of adapters as a share of that of a first training. They begin from nothing, so they take more than
+/// weights do (docs/recipe.md).
 const ADAPTER_RATE: f64 = 1.0;
 
 /// Plans the fine-tuning of a model of shape `config` on conversations of `n_train_tokens` tokens.
