@@ -94,11 +94,19 @@ impl Candidates {
 
     /// Adds `bias` to the logit of a token, or drops it where that is minus infinity.
     pub(super) fn bias(&mut self, id: u32, bias: f32) {
-        let Ok(place) = self.ids.binary_search(&id) else { return };
         if bias == f32::NEG_INFINITY {
-            self.retain(|c| c.id != id);
-        } else {
+            self.drop_id(id);
+        } else if let Ok(place) = self.ids.binary_search(&id) {
             self.logits[place] = bounded(self.logits[place] + bias);
+        }
+    }
+
+    /// Drops one token, if it is there.
+    pub(super) fn drop_id(&mut self, id: u32) {
+        if let Ok(place) = self.ids.binary_search(&id) {
+            self.ids.remove(place);
+            self.logits.remove(place);
+            self.weights.remove(place);
         }
     }
 

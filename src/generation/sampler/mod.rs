@@ -185,7 +185,7 @@ impl Sampler {
             }
         }
         if self.n_drawn < self.config.min_tokens {
-            candidates.retain(|c| !self.end_ids.contains(&c.id));
+            self.end_ids.iter().for_each(|&id| candidates.drop_id(id));
         }
     }
 
