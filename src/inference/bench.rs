@@ -215,7 +215,7 @@ pub fn measure(
     let first_token_prompt = FIRST_TOKEN_PROMPT.min(n_context - 1).min(n_ids);
     let first = rounds(|| {
         model.truncate(0);
-        timed(|| model.try_feed(&ids[..first_token_prompt]).map(|logits| _ = arg_max(isa, logits, 0)))
+        timed(|| model.try_feed(&ids[..first_token_prompt]).map(|logits| _ = arg_max(isa, logits)))
     })?;
     Ok(Measured {
         facts,

@@ -1,7 +1,8 @@
-//! The largest of many numbers and where it is: what greedy decoding wants of the logits.
+//! The largest of many numbers and where it is: what greedy decoding wants of the logits. Of equal ones the first wins; NaN
+//! is never the largest.
 //!
-//! Threads find the largest of their parts and join what they found; of equal ones the first wins, so the answer does
-//! not depend on the parts. NaN is never the largest.
+//! It is looked for after the pass, by one thread, and not by all threads with the products: 32,000 logits take 4 us of the
+//! 330 that a token of a model with 15 million weights takes, 49,152 take 5 us of the 4,400 of 135 million.
 
 use super::cpu::for_each_isa;
 use super::math::max;
@@ -18,21 +19,15 @@ pub struct Largest {
 impl Largest {
     /// Less than any other.
     pub const NONE: Largest = Largest { index: usize::MAX, value: f32::NEG_INFINITY };
-
-    /// The larger of two; of equals, that with the lower index.
-    pub fn join(self, other: Largest) -> Largest {
-        let is_better = other.value > self.value || (other.value == self.value && other.index < self.index);
-        if is_better { other } else { self }
-    }
 }
 
 for_each_isa! {
-    /// The largest of `values`, of which the first has index `first`; [`Largest::NONE`] for none.
-    pub fn arg_max(values: &[f32], first: usize) -> Largest {
+    /// The largest of `values`; [`Largest::NONE`] for none.
+    pub fn arg_max(values: &[f32]) -> Largest {
         // Two passes that the compiler makes vector instructions of: one that kept indices would be slower than both.
         let value = max(values);
         match values.iter().position(|&x| x == value) {
-            Some(at) => Largest { index: first + at, value },
+            Some(index) => Largest { index, value },
             None => Largest::NONE,
         }
     }
@@ -45,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_is_found_at_its_first_place_whatever_the_parts() {
+    fn the_largest_is_found_at_its_first_place() {
         for isa in Isa::all() {
             for n in [1, 2, 15, 16, 17, 100, 1000] {
                 let mut values = noise(n, n as u64);
@@ -53,13 +48,7 @@ mod tests {
                     values[at] = 100.0;
                     values[n - 1] = 100.0;
                     let wanted = Largest { index: values.iter().position(|&x| x == 100.0).unwrap(), value: 100.0 };
-                    assert_eq!(arg_max(isa, &values, 0), wanted, "{n} on {}", isa.name());
-                    for part in [1, 7, 64] {
-                        let parts = values.chunks(part).enumerate().map(|(i, x)| arg_max(isa, x, i * part));
-                        assert_eq!(parts.fold(Largest::NONE, Largest::join), wanted);
-                        let parts = values.chunks(part).enumerate().map(|(i, x)| arg_max(isa, x, i * part));
-                        assert_eq!(parts.fold(Largest::NONE, |a, b| b.join(a)), wanted);
-                    }
+                    assert_eq!(arg_max(isa, &values), wanted, "{n} on {}", isa.name());
                     values[at] = 0.0;
                 }
             }
@@ -69,9 +58,9 @@ mod tests {
     #[test]
     fn nan_and_nothing_are_never_the_largest() {
         for isa in Isa::all() {
-            assert_eq!(arg_max(isa, &[], 5), Largest::NONE);
-            assert_eq!(arg_max(isa, &[f32::NAN; 20], 5), Largest::NONE);
-            assert_eq!(arg_max(isa, &[f32::NAN, -3.0, f32::NAN], 5), Largest { index: 6, value: -3.0 });
+            assert_eq!(arg_max(isa, &[]), Largest::NONE);
+            assert_eq!(arg_max(isa, &[f32::NAN; 20]), Largest::NONE);
+            assert_eq!(arg_max(isa, &[f32::NAN, -3.0, f32::NAN]), Largest { index: 1, value: -3.0 });
         }
     }
 }

@@ -81,7 +81,7 @@ impl Candidates {
     /// The candidate with the highest logit, of the lowest id among equals.
     pub(super) fn best(&self) -> Candidate {
         assert!(self.len() > 0, "a sampler leaves at least one candidate");
-        self.at(arg_max(self.isa, &self.logits, 0).index)
+        self.at(arg_max(self.isa, &self.logits).index)
     }
 
     /// Gives every candidate the logit that `shift` makes of it.

@@ -235,7 +235,11 @@ fn last(history: &[u32], n: usize) -> &[u32] {
 fn check(logits: &[f32]) -> Result<()> {
     if !all_below_infinity(Isa::best(), logits) {
         // A diverged training run shows itself here first.
-        let (id, logit) = logits.iter().enumerate().find(|(_, logit)| !(**logit < f32::INFINITY)).expect("not all are");
+        let (id, logit) = logits
+            .iter()
+            .enumerate()
+            .find(|(_, logit)| logit.is_nan() || **logit == f32::INFINITY)
+            .expect("not all are");
         bail!(
             "the model's logit of token {id} is {logit}: its weights are broken, retrain or choose another checkpoint"
         );

@@ -37,7 +37,6 @@ pub use activations::{Activations, GROUP, Line, Sharing, line_buffer, norm_and_q
 pub use layout::{BLOCK, TILE_ROWS, WeightType};
 
 use super::aligned::AlignedBuf;
-use super::arg_max::{Largest, arg_max};
 use super::cpu::{Cpu, Isa};
 use super::shared::SharedSlice;
 use floats::FloatPanel;
@@ -203,24 +202,6 @@ impl PackedMatrix {
                 (_, Input::Floats(_)) => panic!("weights of {:?} are multiplied by codes", self.kind),
             }
         }
-    }
-
-    /// As [`multiply`](Self::multiply) for a single token, and the largest of the products: logits are searched a few
-    /// thousand at a time, while they are in the L1 cache.
-    ///
-    /// # Safety
-    /// As for [`multiply`](Self::multiply).
-    pub unsafe fn multiply_and_arg_max(&self, isa: Isa, tiles: Range<usize>, input: Input, output: Output) -> Largest {
-        const TILES: usize = 128;
-        let pieces = tiles.clone().step_by(TILES).map(|first| first..(first + TILES).min(tiles.end));
-        pieces.fold(Largest::NONE, |largest, tiles| {
-            // SAFETY: passed on from the caller; the products are this thread's.
-            let products = unsafe {
-                self.multiply(isa, tiles.clone(), input, output);
-                output.values.range(self.rows_of(&tiles))
-            };
-            largest.join(arg_max(isa, products, tiles.start * TILE_ROWS))
-        })
     }
 
     /// # Safety

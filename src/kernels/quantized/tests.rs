@@ -281,26 +281,3 @@ fn a_range_of_tiles_writes_its_own_rows_only() {
         }
     }
 }
-
-#[test]
-fn the_largest_product_is_found_with_the_products() {
-    let (n_rows, n_columns) = (5000, 64);
-    let weights = matrix(WeightType::Q8_0, n_rows, n_columns, 2);
-    let x = noise(n_columns, 3);
-    let wanted = product(Isa::Scalar, &weights, &x, 1);
-    let mut lines = line_buffer(1, n_columns);
-    let view = Activations::new(SharedSlice::new(&mut lines), 1, n_columns);
-    for isa in isas() {
-        let mut out = vec![f32::NAN; n_rows];
-        let output = Output { values: SharedSlice::new(&mut out), stride: n_rows };
-        // SAFETY: one thread.
-        let found = unsafe {
-            view.quantize(isa, Sharing::Block, 0, 0, &x);
-            let [first, second] = [0..100, 100..weights.n_tiles()]
-                .map(|tiles| weights.multiply_and_arg_max(isa, tiles, Input::Codes(view), output));
-            first.join(second)
-        };
-        assert_eq!(out, wanted, "{}", isa.name());
-        assert_eq!(found, arg_max(isa, &wanted, 0), "{}", isa.name());
-    }
-}
