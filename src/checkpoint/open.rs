@@ -40,7 +40,7 @@ pub enum Drafts {
     /// It computes each token when that is asked for, as whoever measures its speed wants it.
     #[default]
     Never,
-    /// Where that was measured to be faster ([`WORTH_DRAFTING`]).
+    /// Where that was measured to be faster: models whose weights do not fit the caches, from 32 MB on.
     WhereFaster,
     /// Wherever it can.
     Always,
