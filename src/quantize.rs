@@ -112,7 +112,7 @@ impl Row {
             nats: log_sum - f64::from(logits[target]),
             copy_nats: copy_log_sum - f64::from(copied[target]),
             divergence: divergence.sum(),
-            agrees: arg_max(isa, logits).index == arg_max(isa, copied).index,
+            agrees: arg_max(isa, logits) == arg_max(isa, copied),
         }
     }
 }

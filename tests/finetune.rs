@@ -6,7 +6,7 @@ use fixture::{siskin, succeed, text};
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -42,6 +42,25 @@ impl Desk {
     /// Fine-tunes `base` into `out`, with a checkpoint at every step.
     fn finetune(&self, out: &str, n_steps: u32, more: &[&str]) -> Command {
         self.finetune_of("base", out, n_steps, more)
+    }
+
+    /// The run of `command` that writes to `out`, once it has saved its first checkpoint.
+    fn until_saved(&self, mut command: Command, out: &str) -> Child {
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        while !self.path(out).join("resume/state.safetensors").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "the run ended before its first checkpoint");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child
+    }
+
+    fn kill_and_resume_without_base(&self, mut child: Child, out: &str) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_dir_all(self.path("base")).unwrap();
+        let mut resume = self.siskin();
+        resume.args(["train", "--resume", out]);
+        succeed(resume);
     }
 
     fn finetune_of(&self, base: &str, out: &str, n_steps: u32, more: &[&str]) -> Command {
@@ -159,17 +178,8 @@ fn adapters_are_learned_anew_in_the_same_bytes_and_a_run_that_was_cut_short_ends
     succeed(repeat);
     let adapter = |out: &str| fs::read(desk.path(out).join("adapter/adapter_model.safetensors")).unwrap();
     assert!(desk.weights("again") == desk.weights("first") && adapter("again") == adapter("first"));
-    let mut child = desk.finetune("killed", 12, &lora).stderr(Stdio::null()).spawn().unwrap();
-    while !desk.path("killed/resume/state.safetensors").exists() {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before its first checkpoint");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    fs::remove_dir_all(desk.path("base")).unwrap();
-    let mut resume = desk.siskin();
-    resume.args(["train", "--resume", "killed"]);
-    succeed(resume);
+    let child = desk.until_saved(desk.finetune("killed", 12, &lora), "killed");
+    desk.kill_and_resume_without_base(child, "killed");
     assert!(desk.weights("killed") == desk.weights("first") && adapter("killed") == adapter("first"));
 }
 
@@ -199,19 +209,10 @@ fn adapters_that_cannot_be_made_are_refused_before_anything_is_written() {
 fn a_killed_fine_tuning_goes_on_without_its_base_and_ends_in_the_same_bytes() {
     let desk = Desk::new();
     succeed(desk.finetune("whole", 60, &[]));
-    let mut child = desk.finetune("killed", 60, &[]).stderr(Stdio::null()).spawn().unwrap();
-    while !desk.path("killed/resume/state.safetensors").exists() {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before its first checkpoint");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let mut child = desk.until_saved(desk.finetune("killed", 60, &[]), "killed");
     std::thread::sleep(Duration::from_millis(30));
     assert!(child.try_wait().unwrap().is_none(), "the run was over before it could be killed");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    fs::remove_dir_all(desk.path("base")).unwrap();
-    let mut resume = desk.siskin();
-    resume.args(["train", "--resume", "killed"]);
-    succeed(resume);
+    desk.kill_and_resume_without_base(child, "killed");
     assert!(desk.weights("killed") == desk.weights("whole"), "the weights differ");
 }
 

@@ -3,14 +3,13 @@
 //!
 //! Rows keep the order that `model.safetensors` has them in, so that base and adapter make the model beside them.
 
-use super::atomic::write_atomic;
+use super::atomic::{create_folder_of, write_atomic};
 use super::model_dir::ModelDir;
 use crate::formats::safetensors::{self, Reader, TensorRef};
 use crate::model::{Adapter, AdapterLayout};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fs;
 use std::ops::Range;
 
 pub(super) const FOLDER: &str = "adapter";
@@ -21,7 +20,7 @@ impl ModelDir {
     /// Writes what the adapter is: its rank, `alpha` (their quotient is the scale of B · A), and the model that it belongs
     /// to, by the name `base`.
     pub fn write_adapter_config(&self, layout: &AdapterLayout, alpha: f64, base: &str) -> Result<()> {
-        self.create_adapter_folder()?;
+        create_folder_of(&self.path.join(CONFIG))?;
         let last = |adapter: &Adapter| adapter.module.rsplit('.').next().unwrap_or_default().to_owned();
         let modules: BTreeSet<String> = layout.adapters.iter().map(last).collect();
         // As a person types it: 16 and not 16.0.
@@ -44,18 +43,14 @@ impl ModelDir {
     /// Saves the flat block `values` of all adapters under `peft`'s names, whole or not at all.
     pub fn save_adapter(&self, layout: &AdapterLayout, values: &[f32]) -> Result<()> {
         assert_eq!(values.len(), layout.n_elements, "the values of adapters of rank {}", layout.rank);
-        self.create_adapter_folder()?;
+        let path = self.path.join(VALUES);
+        create_folder_of(&path)?;
         let factors: Vec<Factor> = layout.adapters.iter().flat_map(|adapter| factors(adapter, layout.rank)).collect();
         let tensors: Vec<TensorRef> = factors
             .iter()
             .map(|Factor { name, shape, range }| TensorRef { name, shape, data: &values[range.clone()] })
             .collect();
-        write_atomic(&self.path.join(VALUES), |out| safetensors::write(out, &tensors, &[]))
-    }
-
-    fn create_adapter_folder(&self) -> Result<()> {
-        let folder = self.path.join(FOLDER);
-        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))
+        write_atomic(&path, |out| safetensors::write(out, &tensors, &[]))
     }
 
     /// Loads all adapters into one flat block; every name and shape is checked before.
@@ -100,6 +95,7 @@ fn factors(adapter: &Adapter, rank: usize) -> [Factor; 2] {
 mod tests {
     use super::*;
     use crate::model::Preset;
+    use std::fs;
 
     fn saved(rank: usize) -> (tempfile::TempDir, ModelDir, AdapterLayout, Vec<f32>) {
         let folder = tempfile::tempdir().unwrap();

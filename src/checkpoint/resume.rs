@@ -4,11 +4,10 @@
 //! killed between them. Every f32 keeps its bits. What the progress says is the trainer's business. Weights that no step
 //! changes (`resume/base.safetensors`, where only adapters learn) are written once, before the first state.
 
-use super::atomic::write_atomic;
+use super::atomic::{create_folder_of, write_atomic};
 use crate::formats::safetensors::{self, Reader, TensorRef};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use std::fs;
 use std::io::{Read, Seek};
 use std::path::Path;
 
@@ -107,11 +106,6 @@ pub(super) fn load_frozen(path: &Path, n_params: usize) -> Result<Vec<f32>> {
     part(&mut reader, "weights", n_params).with_context(|| format!("reading {}", path.display()))
 }
 
-fn create_folder_of(path: &Path) -> Result<()> {
-    path.parent()
-        .map_or(Ok(()), |folder| fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display())))
-}
-
 fn part<R: Read + Seek>(reader: &mut Reader<R>, name: &str, n_wanted: usize) -> Result<Vec<f32>> {
     let shape = reader.shape(name).with_context(|| format!("the file has no {name}: it was not written by siskin"))?;
     ensure!(
@@ -125,6 +119,7 @@ fn part<R: Read + Seek>(reader: &mut Reader<R>, name: &str, n_wanted: usize) -> 
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::fs;
 
     fn state() -> ResumeState {
         ResumeState {

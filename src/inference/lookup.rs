@@ -38,12 +38,11 @@ pub struct Lookup {
     model: Box<dyn LanguageModel + Send>,
     /// What the callers have fed.
     ids: Vec<u32>,
-    /// What the model has been fed beyond that, as far as it is not yet known to be wrong, and before it the ids of the same
-    /// guess that came true.
-    guess: Vec<u32>,
-    /// How many of `guess` came true.
+    /// The last pass that had a guess in it: an id that was fed, and the ids that were guessed to follow it.
+    pass: Vec<u32>,
+    /// How many of the guessed came true so far.
     n_right: usize,
-    /// What follows the id before the guess, and each id of it (1 + G, V).
+    /// What follows each id of the pass (1 + guessed, V).
     rows: Vec<f32>,
     habit: Habit,
     drafted: Drafted,
@@ -81,35 +80,39 @@ impl Lookup {
     /// `model` with guesses; it has read nothing yet.
     pub fn new(mut model: Box<dyn LanguageModel + Send>) -> Lookup {
         model.truncate(0);
-        let (ids, guess, rows) = (Vec::new(), Vec::new(), Vec::new());
-        Lookup { model, ids, guess, n_right: 0, rows, habit: Habit::new(), drafted: Drafted::default() }
+        let (ids, pass, rows) = (Vec::new(), Vec::new(), Vec::new());
+        Lookup { model, ids, pass, n_right: 0, rows, habit: Habit::new(), drafted: Drafted::default() }
     }
 
     /// Makes the model forget what was guessed and did not come.
     fn end_guess(&mut self) {
-        if self.guess.is_empty() {
+        if self.pass.is_empty() {
             return;
         }
-        self.habit.learn(self.guess.len(), self.n_right);
+        self.habit.learn(self.pass.len() - 1, self.n_right);
         self.model.truncate(self.ids.len());
-        self.guess.clear();
+        self.pass.clear();
         self.n_right = 0;
     }
 
-    /// What may follow `ids`: what followed the last ids when they stood there before.
+    /// Begins a pass with the last id and what followed the last ids when they stood there before, if they did.
     fn make_guess(&mut self) {
         if self.habit.wait > 0 {
             self.habit.wait -= 1;
             return;
         }
         let n_room = self.model.context_len() - self.ids.len();
-        let Some((_, before)) = self.ids.split_last() else { return };
+        let Some((&id, before)) = self.ids.split_last() else { return };
         let last = &self.ids[self.ids.len().saturating_sub(N_GRAM)..];
         let found = before.windows(N_GRAM).rposition(|ids| ids == last);
         if let Some(at) = found {
             let follows = &self.ids[at + N_GRAM..];
-            self.guess.extend_from_slice(&follows[..follows.len().min(self.habit.length).min(n_room)]);
-            self.drafted.n_guessed += self.guess.len();
+            let n_guessed = follows.len().min(self.habit.length).min(n_room);
+            if n_guessed > 0 {
+                self.pass.push(id);
+                self.pass.extend_from_slice(&follows[..n_guessed]);
+                self.drafted.n_guessed += n_guessed;
+            }
         }
     }
 }
@@ -147,7 +150,7 @@ impl LanguageModel for Lookup {
 
     fn try_feed(&mut self, ids: &[u32]) -> Result<&[f32]> {
         let v = self.vocab_size();
-        if self.n_right < self.guess.len() && ids == [self.guess[self.n_right]] {
+        if self.pass.get(1 + self.n_right).is_some_and(|&guessed| ids == [guessed]) {
             self.ids.extend_from_slice(ids);
             self.n_right += 1;
             self.drafted.n_right += 1;
@@ -158,12 +161,12 @@ impl LanguageModel for Lookup {
         if ids.len() == 1 {
             self.make_guess();
         }
-        if self.guess.is_empty() {
+        if self.pass.is_empty() {
             return self.model.try_feed(ids);
         }
         self.rows.clear();
         let rows = &mut self.rows;
-        self.model.feed_each(&[ids, &self.guess[..]].concat(), &mut |row| rows.extend_from_slice(row));
+        self.model.feed_each(&self.pass, &mut |row| rows.extend_from_slice(row));
         Ok(&self.rows[..v])
     }
 

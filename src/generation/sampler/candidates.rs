@@ -80,8 +80,7 @@ impl Candidates {
 
     /// The candidate with the highest logit, of the lowest id among equals.
     pub(super) fn best(&self) -> Candidate {
-        assert!(self.len() > 0, "a sampler leaves at least one candidate");
-        self.at(arg_max(self.isa, &self.logits).index)
+        self.at(arg_max(self.isa, &self.logits).expect("a sampler leaves at least one candidate"))
     }
 
     /// Gives every candidate the logit that `shift` makes of it.
@@ -115,34 +114,35 @@ impl Candidates {
         let mut places = std::mem::take(&mut self.places);
         places.clear();
         places.extend((0..self.len() as u32).filter(|&place| keep(&self.at(place as usize))));
-        self.places = places;
-        self.keep_places();
+        self.keep_places(places);
     }
 
     /// Keeps those whose logit is at least `least`.
     pub(super) fn retain_logits(&mut self, least: f32) {
-        sampling::places_at_least(self.isa, &self.logits, least, &mut self.places);
-        self.keep_places();
+        let mut places = std::mem::take(&mut self.places);
+        sampling::places_at_least(self.isa, &self.logits, least, &mut places);
+        self.keep_places(places);
     }
 
     /// Keeps those whose weight is at least `least`; weigh them first.
     fn retain_weights(&mut self, least: f32) {
-        sampling::places_at_least(self.isa, &self.weights, least, &mut self.places);
-        self.keep_places();
+        let mut places = std::mem::take(&mut self.places);
+        sampling::places_at_least(self.isa, &self.weights, least, &mut places);
+        self.keep_places(places);
     }
 
-    /// Keeps those at `places`, which are ascending.
-    fn keep_places(&mut self) {
-        if self.places.len() == self.len() {
-            return;
+    /// Keeps those at `places`, which are ascending, and takes the buffer back.
+    fn keep_places(&mut self, places: Vec<u32>) {
+        if places.len() < self.len() {
+            for (to, &from) in places.iter().enumerate() {
+                let from = from as usize;
+                self.ids[to] = self.ids[from];
+                self.logits[to] = self.logits[from];
+                self.weights[to] = self.weights[from];
+            }
+            self.truncate(places.len());
         }
-        for (to, &from) in self.places.iter().enumerate() {
-            let from = from as usize;
-            self.ids[to] = self.ids[from];
-            self.logits[to] = self.logits[from];
-            self.weights[to] = self.weights[from];
-        }
-        self.truncate(self.places.len());
+        self.places = places;
     }
 
     fn truncate(&mut self, n: usize) {
@@ -222,8 +222,7 @@ impl Candidates {
         let n = fewest_holding(&mut places, wanted, |place| at(place).weight, |a, b| by(&at(a), &at(b)));
         places.truncate(n);
         places.sort_unstable();
-        self.places = places;
-        self.keep_places();
+        self.keep_places(places);
     }
 }
 

@@ -10,6 +10,9 @@ pub(super) struct Mirostat {
     most: f64,
 }
 
+/// Bits that a surprise may be off, since weights are rounded: what is just as surprising as allowed is kept.
+const ROUNDING: f64 = 1e-6;
+
 impl Mirostat {
     /// At the start of a text: twice the target `tau`, as in the paper.
     pub(super) fn new(tau: f32) -> Mirostat {
@@ -19,7 +22,7 @@ impl Mirostat {
     pub(super) fn apply(&self, candidates: &mut Candidates) {
         candidates.weigh();
         let (mass, best) = (candidates.mass(), candidates.best().id);
-        candidates.retain(|c| c.id == best || -(f64::from(c.weight) / mass).log2() <= self.most);
+        candidates.retain(|c| c.id == best || -(f64::from(c.weight) / mass).log2() <= self.most + ROUNDING);
     }
 
     /// Learns from a token that was drawn with `probability`, at the rate `eta`.

@@ -141,16 +141,12 @@ impl Sampler {
             return self.candidates.best();
         }
         let mut left = self.random.uniform() * mass;
-        let mut last = None;
-        for candidate in self.candidates.iter() {
+        let drawn = self.candidates.iter().find(|candidate| {
             left -= f64::from(candidate.weight);
-            last = Some(candidate);
-            if left < 0.0 {
-                break;
-            }
-        }
+            left < 0.0
+        });
         // Rounding can leave a crumb after the last one; every candidate has a weight above zero, so any is allowed.
-        last.expect("there is a candidate")
+        drawn.or_else(|| self.candidates.iter().last()).expect("there is a candidate")
     }
 
     /// Runs the rules and the chain; afterwards there is at least one candidate, and all have weights above zero.
