@@ -59,7 +59,8 @@ fn attention(c: &mut Criterion) {
     let cpu = Cpu::new(1);
     c.bench_function("causal attention", |b| {
         b.iter(|| {
-            causal_attention(&cpu, heads, Sequences::whole(n_positions), &qk, &qkv, black_box(&mut out), &mut log_sums)
+            let whole = Sequences::whole(n_positions);
+            causal_attention(&cpu, Precision::F32, heads, whole, &qk, &qkv, black_box(&mut out), &mut log_sums)
         });
     });
 }

@@ -269,7 +269,7 @@ impl Pass<'_> {
             qk_norm_rope_rows(isa, heads, rope, position, norm, qkv, qk);
         }); // (N, (H+2KV)*D)
         let log_sums = &mut a.log_sums[l][..n * heads.n_head];
-        causal_attention(cpu, heads, self.batch.sequences, qk, qkv, attention, log_sums); // (N, H*D)
+        causal_attention(cpu, self.precision, heads, self.batch.sequences, qk, qkv, attention, log_sums); // (N, H*D)
         self.profile.lap(Part::Attention);
         let attention = match self.dropout_at(l, Dropped::Attention) {
             Some(dropout) => {
@@ -400,7 +400,19 @@ impl Pass<'_> {
             }
             None => self.linear_backward(out, &layer.o, d_residual, d_out),
         }
-        causal_attention_backward(cpu, heads, self.batch.sequences, qk, qkv, out, log_sums, d_out, d_qk, d_qkv);
+        causal_attention_backward(
+            cpu,
+            self.precision,
+            heads,
+            self.batch.sequences,
+            qk,
+            qkv,
+            out,
+            log_sums,
+            d_out,
+            d_qk,
+            d_qkv,
+        );
         self.profile.lap(Part::Attention);
         self.qk_norm_backward(layer, qkv, d_qk, d_qkv);
         rms_norm(cpu, residual, norm_weight, self.config.norm_eps, normed); // made again: (N, C)

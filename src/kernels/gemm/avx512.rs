@@ -98,6 +98,7 @@ macro_rules! micro_kernel {
 micro_kernel!(tile, rows, "avx512f", multiply_add_f32);
 micro_kernel!(tile_bf16, rows_bf16, "avx512f,avx512bf16", multiply_add_bf16);
 
-fn lane_mask(n: usize) -> __mmask16 {
+/// A mask of the first `n` of 16 lanes, of all where there are more.
+pub(super) fn lane_mask(n: usize) -> __mmask16 {
     if n >= 16 { !0 } else { (1 << n) - 1 }
 }

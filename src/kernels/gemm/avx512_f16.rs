@@ -15,6 +15,7 @@
 //! A is packed tile by tile, so that the words of a step lie in one cache line. Words are pairs, as for bf16 ([`super::pack`]), so a register of sums holds two for each of 16 columns: one over the
 //! even elements and one over the odd.
 
+use super::avx512::lane_mask;
 use super::{PANEL, Tile};
 use crate::kernels::cpu::Isa;
 use std::arch::x86_64::*;
@@ -116,10 +117,6 @@ fn add_pairs([first, last]: [__m512; 2]) -> __m512 {
     let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
     _mm512_add_ps(_mm512_permutex2var_ps(first, even, last), _mm512_permutex2var_ps(first, odd, last))
-}
-
-fn lane_mask(n: usize) -> __mmask16 {
-    if n >= 16 { !0 } else { (1 << n) - 1 }
 }
 
 /// The power of two that brings a largest magnitude to [8, 16), and its inverse. The bits of magnitudes order as they do;

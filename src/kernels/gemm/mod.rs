@@ -21,6 +21,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
+#[cfg(target_arch = "x86_64")]
 mod avx512_f16;
 mod pack;
 mod portable;
@@ -324,6 +326,28 @@ enum Part {
 /// Rows of tiles that a task takes at most: 112 x 512 words of A, 224 KB, stay in the L2 cache while panels pass by.
 const MAX_TILES: usize = 8;
 
+/// Rows of C in blocks of whole tiles, whose numbers differ by at most one, so that no thread waits for a last large one.
+struct RowBlocks {
+    n_rows: usize,
+    tile_rows: usize,
+    n_blocks: usize,
+}
+
+impl RowBlocks {
+    /// At least `n_tasks` blocks where there are as many tiles, and as many for each thread.
+    fn new(n_rows: usize, tile_rows: usize, n_tasks: usize, n_threads: usize) -> RowBlocks {
+        let n_tiles = n_rows.div_ceil(tile_rows);
+        let n_blocks = n_tiles.div_ceil(MAX_TILES).max(n_tasks).next_multiple_of(n_threads).min(n_tiles);
+        RowBlocks { n_rows, tile_rows, n_blocks }
+    }
+
+    fn rows(&self, block: usize) -> Range<usize> {
+        let n_tiles = self.n_rows.div_ceil(self.tile_rows);
+        let first_row = |block: usize| (block * n_tiles / self.n_blocks * self.tile_rows).min(self.n_rows);
+        first_row(block)..first_row(block + 1)
+    }
+}
+
 /// C += A[.., k..k + depth] · the packed block, where the first block starts from `start`; and what comes `then`.
 fn multiply_block(
     cpu: &Cpu,
@@ -336,17 +360,15 @@ fn multiply_block(
 ) {
     check_shapes(a, b.n_cols, c, start);
     let (isa, n_rows, tile_rows) = (cpu.isa, a.n_rows, tile_rows(cpu.isa));
-    // Fewer rows than the most where that would leave a thread without work. Where rows are few (decode), columns are
-    // cut too.
+    // Where rows are few (decode), columns are cut too.
     let n_tasks = 4 * cpu.n_threads();
     let n_panels = b.n_cols.div_ceil(PANEL);
-    let block_rows = tile_rows * (n_rows.div_ceil(tile_rows) / n_tasks).clamp(1, MAX_TILES);
-    let n_row_blocks = n_rows.div_ceil(block_rows);
-    let n_groups = n_tasks.div_ceil(n_row_blocks.max(1)).clamp(1, n_panels.max(1));
+    let blocks = RowBlocks::new(n_rows, tile_rows, n_tasks, cpu.n_threads());
+    let n_groups = n_tasks.div_ceil(blocks.n_blocks.max(1)).clamp(1, n_panels.max(1));
     let group_panels = n_panels.div_ceil(n_groups);
     let c = SharedSlice::new(c);
-    cpu.pool.run(n_row_blocks * n_groups, |task| {
-        let rows = task / n_groups * block_rows..(task / n_groups * block_rows + block_rows).min(n_rows);
+    cpu.pool.run(blocks.n_blocks * n_groups, |task| {
+        let rows = blocks.rows(task / n_groups);
         let group = task % n_groups * group_panels..((task % n_groups + 1) * group_panels).min(n_panels);
         // SAFETY: no two tasks have the same rows and panels.
         unsafe { multiply_rows((isa, precision), a, b, rows.clone(), group, &c, start, Part::Whole) };
@@ -477,53 +499,83 @@ fn multiply_on_thread(
     });
 }
 
-/// A block of B for single-threaded use inside another kernel: panels of [`PANEL`] columns.
-#[derive(Clone, Copy)]
-pub(super) struct Panels<'a> {
-    pub(super) data: &'a [f32],
-    /// Elements from one panel to the next; a panel's rows are [`PANEL`] apart.
-    pub(super) panel_stride: usize,
+/// A right-hand side for [`small_gemm`]: panels of [`PANEL`] columns, each over all inner elements.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Panels {
+    data: AlignedBuf,
+    n_rows: usize,
+    n_cols: usize,
+    precision: Precision,
 }
 
+impl Panels {
+    /// Packs `b` (K, N) on the calling thread, reusing the memory held so far. Not for f16, whose scales are of a whole
+    /// column and would make a product's parts depend on each other.
+    pub(super) fn pack(&mut self, (isa, precision): (Isa, Precision), b: Matrix) {
+        assert!(precision != Precision::F16 && precision.is_available(isa), "small products in {}", precision.name());
+        (self.n_rows, self.n_cols, self.precision) = (b.n_rows, b.n_cols, precision);
+        let len = self.panel_len();
+        let panels = &mut self.data.at_least(b.n_cols.div_ceil(PANEL) * len)[..b.n_cols.div_ceil(PANEL) * len];
+        for (panel, out) in panels.chunks_exact_mut(len.max(1)).enumerate() {
+            pack::pack_panel(isa, precision, b, 0, b.n_rows, panel, out);
+        }
+    }
+
+    fn panel_len(&self) -> usize {
+        pack::n_steps(self.precision, self.n_rows) * PANEL
+    }
+}
+
+/// The part of a right-hand side that a small product takes: some rows, of which the first has an even number, and as
+/// many columns from the first on as C has.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a>(pub(super) &'a Panels, pub(super) usize);
+
 /// C (M, N) = (accumulate ? C : 0) + A (M, K) · B on the calling thread alone, for the small products of attention.
-/// A's strides are in elements; C's rows are `c_row` apart.
+/// C's rows are `c_row` apart.
 pub(super) fn small_gemm(
     isa: Isa,
-    (m, n, k): (usize, usize, usize),
-    a: &[f32],
-    (a_row, a_col): (usize, usize),
-    b: Panels,
+    a: Matrix,
+    Rows(b, first): Rows,
     c: &mut [f32],
-    c_row: usize,
+    (n, c_row): (usize, usize),
     accumulate: bool,
 ) {
+    let (m, precision) = (a.n_rows, b.precision);
     if m == 0 || n == 0 {
         return;
     }
-    assert!(k == 0 || (m - 1) * a_row + (k - 1) * a_col < a.len(), "A of {} elements is too short", a.len());
-    assert!((n.div_ceil(PANEL) - 1) * b.panel_stride + k * PANEL <= b.data.len(), "B of {} is too short", b.data.len());
-    assert!((m - 1) * c_row + n <= c.len(), "C of {} elements is too short", c.len());
-    let step = tile_rows(isa);
-    for col in (0..n).step_by(PANEL) {
-        for row in (0..m).step_by(step) {
-            let c = &mut c[row * c_row + col..];
-            let tile = Tile {
-                a: a[row * a_row..].as_ptr(),
-                a_row,
-                a_col,
-                b: b.data[col / PANEL * b.panel_stride..].as_ptr(),
-                b_row: PANEL,
-                c: c.as_mut_ptr(),
-                start: if accumulate { c.as_ptr() } else { std::ptr::null() },
-                c_row,
-                k,
-                n_rows: step.min(m - row),
-                n_cols: PANEL.min(n - col),
-            };
-            // SAFETY: all three operands reach as far as asserted above, and C is borrowed exclusively.
-            unsafe { self::tile(isa, Precision::F32, tile) };
+    assert!(first.is_multiple_of(2) && first + a.n_cols <= b.n_rows, "rows {first} + {} of {}", a.n_cols, b.n_rows);
+    assert!(n <= b.n_cols && (m - 1) * c_row + n <= c.len(), "C of {} elements is too short", c.len());
+    let (tile_rows, first) = (tile_rows(isa), pack::n_steps(precision, first) * PANEL);
+    A_BLOCK.with_borrow_mut(|buf| {
+        let block = match precision {
+            Precision::F32 => pack::ABlock::in_place(a),
+            _ => pack::ABlock::copy((isa, precision), buf, a, 0..m, 0, a.n_cols),
+        };
+        for col in (0..n).step_by(PANEL) {
+            let panel = &b.data[col / PANEL * b.panel_len() + first..(col / PANEL + 1) * b.panel_len()];
+            for row in (0..m).step_by(tile_rows) {
+                let c = &mut c[row * c_row + col..];
+                let tile = Tile {
+                    a: block.row_ptr(row),
+                    a_row: block.row_stride,
+                    a_col: block.col_stride,
+                    b: panel.as_ptr(),
+                    b_row: PANEL,
+                    c: c.as_mut_ptr(),
+                    start: if accumulate { c.as_ptr() } else { std::ptr::null() },
+                    c_row,
+                    k: pack::n_steps(precision, a.n_cols),
+                    n_rows: tile_rows.min(m - row),
+                    n_cols: PANEL.min(n - col),
+                };
+                // SAFETY: the matrix reaches as far as its sizes say, the panel as asserted, and C is borrowed
+                // exclusively; the precision was available when B was packed.
+                unsafe { self::tile(isa, precision, tile) };
+            }
         }
-    }
+    });
 }
 
 #[cfg(test)]

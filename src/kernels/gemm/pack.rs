@@ -6,10 +6,10 @@
 //! `f32` buffers, where nothing but the micro-kernel looks at them. f16 has pairs too, and behind a block's steps one more
 //! with the scales that undo those of its operands.
 
-#[cfg(target_arch = "x86_64")]
-use super::avx512_f16;
 use super::transpose::transpose;
 use super::{AlignedBuf, Cpu, Isa, Matrix, PANEL, Precision};
+#[cfg(target_arch = "x86_64")]
+use super::{avx512_bf16, avx512_f16};
 use crate::kernels::cpu::for_each_isa;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -73,23 +73,20 @@ pub(super) fn pack_panel(
     }
 }
 
+/// Copies `depth` rows of `n_cols` elements, `row_stride` apart, to steps of `width` words each, padded with zeros.
+fn copy_rows(isa: Isa, precision: Precision, data: &[f32], size: (usize, usize, usize), out: &mut [f32], width: usize) {
+    match precision {
+        #[cfg(target_arch = "x86_64")]
+        Precision::Bf16 => avx512_bf16::copy_rows(isa, data, size, out, width),
+        _ => copy_rows_f32(isa, data, size, out, width),
+    }
+}
+
 for_each_isa! {
-    /// Copies `depth` rows of `n_cols` elements, `row_stride` apart, to steps of `width` words each, padded with zeros.
-    fn copy_rows(
-        precision: Precision,
-        data: &[f32],
-        size: (usize, usize, usize),
-        out: &mut [f32],
-        width: usize,
-    ) {
+    fn copy_rows_f32(data: &[f32], size: (usize, usize, usize), out: &mut [f32], width: usize) {
         let (row_stride, depth, n_cols) = size;
-        let row = |r: usize| &data[r * row_stride..r * row_stride + n_cols];
-        for (step, out) in out.chunks_exact_mut(width).take(n_steps(precision, depth)).enumerate() {
-            match precision {
-                Precision::F32 => copy_row(row(step), out),
-                _ if 2 * step + 1 < depth => pair_rows(row(2 * step), row(2 * step + 1), out),
-                _ => pair_last_row(row(2 * step), out),
-            }
+        for (r, out) in out.chunks_exact_mut(width).take(depth).enumerate() {
+            copy_row(&data[r * row_stride..r * row_stride + n_cols], out);
             out[n_cols..].fill(0.0);
         }
     }
@@ -127,55 +124,33 @@ fn transpose_rows(
         let stride = n_steps.next_multiple_of(16);
         let (height, n_copied) = if out.len() >= stride * width { (width, stride) } else { (n_cols, n_steps) };
         let pairs = buf.at_least(height * stride);
-        for (c, pairs) in pairs.chunks_exact_mut(stride.max(1)).take(n_cols).enumerate() {
-            narrow_row(isa, precision, &data[c * col_stride..c * col_stride + depth], pairs);
-        }
+        narrow_rows(isa, precision, data, (col_stride, n_cols, depth), pairs, stride);
         transpose(isa, (pairs, stride), (height, n_copied), (out, width));
     });
 }
 
-/// `x` rounded to bf16, to nearest and to even at ties, in the upper half; the lower half is not cleared.
-#[inline(always)]
-fn round(x: f32) -> u32 {
-    let bits = x.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-    // Rounding could carry a NaN over into the sign; a NaN keeps its upper half and becomes a quiet one.
-    if x.is_nan() { bits | 0x0040_0000 } else { rounded }
-}
-
-/// Words of two rows: `low` in the lower halves, `high` in the upper.
-#[inline(always)]
-fn pair_rows(low: &[f32], high: &[f32], out: &mut [f32]) {
-    for ((low, high), out) in low.iter().zip(high).zip(out) {
-        *out = f32::from_bits(round(*low) >> 16 | round(*high) & 0xffff_0000);
-    }
-}
-
-/// Words of a last row without a partner.
-#[inline(always)]
-fn pair_last_row(low: &[f32], out: &mut [f32]) {
-    for (low, out) in low.iter().zip(out) {
-        *out = f32::from_bits(round(*low) >> 16);
-    }
-}
-
-/// Neighbours in a row become pairs at the beginning of `out`; in f16 the scale follows.
-fn narrow_row(isa: Isa, precision: Precision, x: &[f32], out: &mut [f32]) {
+/// Neighbours in a row become pairs, at the beginning of rows of `width` words; in f16 a row's scale follows. `size` is
+/// (`row_stride`, rows, columns).
+#[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+fn narrow_rows(
+    isa: Isa,
+    precision: Precision,
+    data: &[f32],
+    size: (usize, usize, usize),
+    out: &mut [f32],
+    width: usize,
+) {
     match precision {
         #[cfg(target_arch = "x86_64")]
-        Precision::F16 => avx512_f16::narrow_row(isa, x, out),
-        _ => narrow(isa, x, &mut out[..n_steps(precision, x.len())]),
-    }
-}
-
-for_each_isa! {
-    /// Neighbours become pairs: words of (x0, x1), (x2, x3) and so on.
-    fn narrow(x: &[f32], out: &mut [f32]) {
-        let halves: &mut [u16] = bytemuck::cast_slice_mut(out);
-        for (half, &x) in halves.iter_mut().zip(x) {
-            *half = (round(x) >> 16) as u16;
+        Precision::Bf16 => avx512_bf16::narrow_rows(isa, data, size, out, width),
+        #[cfg(target_arch = "x86_64")]
+        Precision::F16 => {
+            let (row_stride, n_rows, n_cols) = size;
+            for (r, out) in out.chunks_exact_mut(width.max(1)).take(n_rows).enumerate() {
+                avx512_f16::narrow_row(isa, &data[r * row_stride..][..n_cols], out);
+            }
         }
-        halves[x.len()..].fill(0);
+        _ => unreachable!("{} is not narrow", precision.name()),
     }
 }
 
@@ -196,6 +171,11 @@ pub(super) struct ABlock<'a> {
 }
 
 impl<'a> ABlock<'a> {
+    /// All of a matrix in f32, where it lies.
+    pub(super) fn in_place(a: Matrix<'a>) -> ABlock<'a> {
+        ABlock { data: a.data, row_stride: a.row_stride, col_stride: a.col_stride, tile_stride: None }
+    }
+
     pub(super) fn copy(
         (isa, precision): (Isa, Precision),
         buf: &'a mut AlignedBuf,
@@ -222,13 +202,12 @@ impl<'a> ABlock<'a> {
         }
         let stride = n_steps + 16;
         let data = buf.at_least(n_rows * stride);
-        for (row, out) in rows.zip(data.chunks_exact_mut(stride)) {
-            let first = row * a.row_stride + k;
-            let row = &a.data[first..first + depth];
-            match precision {
-                Precision::F32 => out[..depth].copy_from_slice(row),
-                _ => narrow(isa, row, &mut out[..n_steps]),
+        if precision == Precision::F32 {
+            for (r, out) in data.chunks_exact_mut(stride).take(n_rows).enumerate() {
+                out[..depth].copy_from_slice(&a.data[first + r * a.row_stride..][..depth]);
             }
+        } else {
+            narrow_rows(isa, precision, &a.data[first..], (a.row_stride, n_rows, depth), data, stride);
         }
         ABlock { data, row_stride: stride, col_stride: 1, tile_stride: None }
     }
@@ -269,30 +248,5 @@ impl<'a> ABlock<'a> {
             None => row * self.row_stride,
         };
         self.data[at..].as_ptr()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rounding_to_bf16_is_to_nearest_and_even_and_keeps_infinity_and_nan() {
-        let rounded = |x: f32| f32::from_bits(round(x) & 0xffff_0000);
-        let one_up = f32::from_bits(0x3f81_0000);
-        let cases = [
-            (1.0, 1.0),
-            (f32::from_bits(0x3f80_7fff), 1.0),
-            (f32::from_bits(0x3f80_8000), 1.0),
-            (f32::from_bits(0x3f80_8001), one_up),
-            (f32::from_bits(0x3f81_8000), f32::from_bits(0x3f82_0000)),
-            (f32::NEG_INFINITY, f32::NEG_INFINITY),
-            (f32::MAX, f32::INFINITY),
-            (-0.0, -0.0),
-        ];
-        for (x, wanted) in cases {
-            assert_eq!(rounded(x).to_bits(), wanted.to_bits(), "{x:e}");
-        }
-        assert!(rounded(f32::NAN).is_nan() && rounded(f32::from_bits(0xffff_ffff)).is_nan());
     }
 }

@@ -1,0 +1,170 @@
+//! The narrowing of operands to bf16 for AVX-512 BF16; the micro-kernel is in [`super::avx512`].
+//!
+//! bf16 is the upper half of an f32. The conversion instructions round to nearest, to even at ties; infinity and NaN stay
+//! what they are, and numbers below the smallest normal one (1.2e-38) become zero, as `vdpbf16ps` would take them.
+
+use super::avx512::lane_mask;
+use crate::kernels::cpu::Isa;
+use std::arch::x86_64::*;
+
+/// Neighbours in a row become pairs: words of (x0, x1), (x2, x3) and so on, ⌈n/2⌉ of them. Rows of words are `width` words
+/// apart; `size` is (`row_stride`, rows, columns).
+pub(super) fn narrow_rows(isa: Isa, data: &[f32], size: (usize, usize, usize), out: &mut [f32], width: usize) {
+    let (row_stride, n_rows, n_cols) = size;
+    let n_words = n_cols.div_ceil(2);
+    assert!(n_rows == 0 || (n_rows - 1) * row_stride + n_cols <= data.len(), "{n_rows} rows of {n_cols} columns");
+    assert!(n_rows == 0 || (n_rows - 1) * width + n_words <= out.len(), "room for {n_rows} rows of {n_words} words");
+    check(isa);
+    // SAFETY: as asserted.
+    unsafe { pair_neighbours(data.as_ptr(), size, out.as_mut_ptr(), width) }
+}
+
+/// Rows become steps of pairs: word c of step s holds elements c of rows 2 s and 2 s + 1, which lie `row_stride` apart.
+/// Steps are `width` words apart and padded with zeros; `size` is (`row_stride`, rows, columns).
+pub(super) fn copy_rows(isa: Isa, data: &[f32], size: (usize, usize, usize), out: &mut [f32], width: usize) {
+    let (row_stride, depth, n_cols) = size;
+    assert!(depth == 0 || (depth - 1) * row_stride + n_cols <= data.len(), "{depth} rows of {n_cols} columns");
+    assert!(n_cols <= width && depth.div_ceil(2) * width <= out.len(), "room for {depth} rows of {n_cols} columns");
+    check(isa);
+    // SAFETY: as asserted.
+    unsafe { pair_rows(data.as_ptr(), size, out.as_mut_ptr(), width) }
+}
+
+/// Words that are fetched ahead, in whole rows: rows lie too far apart for the hardware to see them coming.
+const AHEAD: usize = 256;
+
+fn check(isa: Isa) {
+    assert!(matches!(isa, Isa::Avx512(token) if token.has_bf16()), "bf16 on {}", isa.name());
+}
+
+/// # Safety
+/// `data` and `out` reach as far as asserted in [`narrow_rows`]; the CPU has these features.
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn pair_neighbours(
+    data: *const f32,
+    (row_stride, n_rows, n_cols): (usize, usize, usize),
+    out: *mut f32,
+    width: usize,
+) {
+    let ahead = (2 * AHEAD / n_cols.max(1)).max(1) * row_stride;
+    for row in 0..n_rows {
+        for first in (0..n_cols).step_by(32) {
+            let left = n_cols - first;
+            let x = data.wrapping_add(row * row_stride + first);
+            // SAFETY: masks keep to the elements and words that there are; a prefetch may miss.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(x.wrapping_add(ahead).cast());
+                _mm_prefetch::<_MM_HINT_T0>(x.wrapping_add(ahead + 16).cast());
+                let low = _mm512_maskz_loadu_ps(lane_mask(left), x);
+                let high = _mm512_maskz_loadu_ps(lane_mask(left.saturating_sub(16)), x.wrapping_add(16));
+                let words = out.add(row * width + first / 2);
+                _mm512_mask_storeu_ps(words, lane_mask(left.div_ceil(2)), halves(high, low));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `data` and `out` reach as far as asserted in [`copy_rows`]; the CPU has these features.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn pair_rows(data: *const f32, (row_stride, depth, n_cols): (usize, usize, usize), out: *mut f32, width: usize) {
+    let ahead = 2 * (AHEAD / width.max(1)).max(2) * row_stride;
+    for step in 0..depth.div_ceil(2) {
+        let low = data.wrapping_add(2 * step * row_stride);
+        let high = low.wrapping_add(row_stride);
+        for col in (0..width).step_by(16) {
+            let mask = lane_mask(n_cols.saturating_sub(col));
+            let high_mask = if 2 * step + 1 < depth { mask } else { 0 };
+            // SAFETY: masks keep to the columns that there are, and off the row behind the last; a prefetch may miss.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(low.wrapping_add(ahead + col).cast());
+                _mm_prefetch::<_MM_HINT_T0>(high.wrapping_add(ahead + col).cast());
+                let low = _mm512_maskz_loadu_ps(mask, low.wrapping_add(col));
+                let high = _mm512_maskz_loadu_ps(high_mask, high.wrapping_add(col));
+                let words = interleaved(halves(high, low));
+                _mm512_mask_storeu_ps(out.add(step * width + col), lane_mask(width - col), words);
+            }
+        }
+    }
+}
+
+/// 32 numbers as bf16: those of `low`, then those of `high`.
+#[target_feature(enable = "avx512f,avx512bf16")]
+#[inline]
+fn halves(high: __m512, low: __m512) -> __m512 {
+    // SAFETY: both types are 512 bits, of which any are valid.
+    unsafe { std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low)) }
+}
+
+/// Halves (0, 16, 1, 17, ...) of 32.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn interleaved(x: __m512) -> __m512 {
+    let low = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    // Each index is a pair of indices: c in the lower half and 16 + c in the upper.
+    let order = _mm512_or_si512(low, _mm512_slli_epi32::<16>(_mm512_add_epi32(low, _mm512_set1_epi32(16))));
+    _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, _mm512_castps_si512(x)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The specification: nearest, to even at ties.
+    fn rounded(x: f32) -> u16 {
+        let bits = x.to_bits();
+        (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
+    }
+
+    fn samples() -> Vec<f32> {
+        let ties = [0x3f80_7fff, 0x3f80_8000, 0x3f80_8001, 0x3f81_8000, 0x7f7f_ffff, 0xff80_0000, 0x8000_0000];
+        let mut random = crate::kernels::random::Random::new(1, 1);
+        ties.into_iter().map(f32::from_bits).chain((0..150).map(|_| random.normal() as f32)).collect()
+    }
+
+    fn isa() -> Option<Isa> {
+        Isa::all().into_iter().find(|isa| matches!(isa, Isa::Avx512(token) if token.has_bf16()))
+    }
+
+    #[test]
+    fn neighbours_are_rounded_to_nearest_and_even_and_an_odd_last_one_is_paired_with_zero() {
+        let Some(isa) = isa() else { return };
+        let x = samples();
+        for n in 0..x.len() {
+            let mut out = vec![f32::NAN; n.div_ceil(2)];
+            narrow_rows(isa, &x, (n, 1, n), &mut out, 0);
+            let mut wanted: Vec<u16> = x[..n].iter().map(|&x| rounded(x)).collect();
+            wanted.resize(2 * out.len(), 0);
+            assert_eq!(bytemuck::cast_slice::<f32, u16>(&out), wanted, "{n} elements");
+        }
+    }
+
+    #[test]
+    fn rows_become_pairs_padded_with_zeros() {
+        let Some(isa) = isa() else { return };
+        let x = samples();
+        let sizes: [(usize, usize, usize, usize); 4] =
+            [(32, 4, 32, 32), (20, 5, 7, 32), (50, 3, 50, 50), (40, 1, 33, 112)];
+        for (row_stride, depth, n_cols, width) in sizes {
+            let mut out = vec![f32::NAN; depth.div_ceil(2) * width];
+            copy_rows(isa, &x, (row_stride, depth, n_cols), &mut out, width);
+            let found: &[u16] = bytemuck::cast_slice(&out);
+            for (i, &found) in found.iter().enumerate() {
+                let (row, col) = (i / 2 / width * 2 + i % 2, i / 2 % width);
+                let wanted = if row < depth && col < n_cols { rounded(x[row * row_stride + col]) } else { 0 };
+                assert_eq!(found, wanted, "row {row} column {col} of {depth} x {n_cols}");
+            }
+        }
+    }
+
+    #[test]
+    fn infinity_and_nan_are_kept_and_what_is_too_small_becomes_zero() {
+        let Some(isa) = isa() else { return };
+        let mut out = [0.0; 2];
+        let x = [f32::INFINITY, f32::from_bits(0xffff_ffff), f32::NEG_INFINITY, 1e-40];
+        narrow_rows(isa, &x, (4, 1, 4), &mut out, 2);
+        let found: &[u16] = bytemuck::cast_slice(&out);
+        assert_eq!((found[0], found[2], found[3]), (0x7f80, 0xff80, 0));
+        assert!(f32::from_bits((found[1] as u32) << 16).is_nan());
+    }
+}
