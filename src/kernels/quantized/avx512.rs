@@ -25,9 +25,13 @@ use super::portable::Step;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// How far ahead of the codes in use the next ones are asked for: a quarter of a microsecond at 15 GB/s, which is
-/// what a core reads from memory.
-const AHEAD: usize = 4096;
+/// How far ahead of the codes in use the next ones are asked for, into the L2 cache: half a microsecond at 15 GB/s, which
+/// is what a core reads from memory. Asked for into the L1 cache, each line would hold one of its few buffers for misses
+/// until memory answers: reading 76 MB of Q4_0 went at 18 GB/s instead of 26 (Zen 4, two threads).
+const FAR: usize = 8192;
+
+/// How far ahead they are asked for into the L1 cache.
+const NEAR: usize = 1024;
 
 /// Rows that exist of the last tile.
 fn row_mask(n_rows: usize) -> __mmask16 {
@@ -349,7 +353,8 @@ unsafe fn multiply_one_as<C: Codes, P: Plane>(
                 _mm_prefetch::<_MM_HINT_T0>(entry.wrapping_add(tile_bytes).cast());
                 for (sub, line) in lines.iter().enumerate() {
                     for word in 0..C::WORDS {
-                        _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(AHEAD + word * WORD).cast());
+                        _mm_prefetch::<_MM_HINT_T1>(codes.wrapping_add(FAR + word * WORD).cast());
+                        _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(NEAR + word * WORD).cast());
                     }
                     let q = C::unpack_in_place(codes.cast());
                     let scaling = P::scaling(entry, factors, sub);
