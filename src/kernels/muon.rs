@@ -84,10 +84,9 @@ pub fn momentum(cpu: &Cpu, s: Muon, places: &[MatrixPlace], gradients: &mut [f32
 
 /// Brings the singular values of the matrices at `places` near one.
 ///
-/// Products are in `precision`, which must be available, but in f32 where that is bf16: with its 8 bits a gram matrix
-/// gets eigenvalues so far below zero that the iteration grows them (`ROUNDS`). Peers make it in bf16 on the whole matrix,
-/// where no singular value can be negative. 400 steps of `nano` on tiny Shakespeare ended at 3.3 bits per byte in bf16, at
-/// 2.23 in f32.
+/// Products are in `precision`, which must be available, but in f32 where that is bf16: 400 steps of `nano` on tiny
+/// Shakespeare ended at 3.3 bits per byte with bf16 here, at 2.23 with f32. The likely cause is what `ROUNDS` says of
+/// rounding, which 8 bits make worse; peers, who use bf16, iterate on the whole matrix.
 pub fn orthogonalise(cpu: &Cpu, precision: Precision, places: &[MatrixPlace], directions: &mut [f32]) {
     let (isa, precision) = (cpu.isa, if precision == Precision::Bf16 { Precision::F32 } else { precision });
     for_each_matrix(cpu, places, [directions], |n_rows, [direction]| {

@@ -400,19 +400,8 @@ impl Pass<'_> {
             }
             None => self.linear_backward(out, &layer.o, d_residual, d_out),
         }
-        causal_attention_backward(
-            cpu,
-            self.precision,
-            heads,
-            self.batch.sequences,
-            qk,
-            qkv,
-            out,
-            log_sums,
-            d_out,
-            d_qk,
-            d_qkv,
-        );
+        let (precision, sequences) = (self.precision, self.batch.sequences);
+        causal_attention_backward(cpu, precision, heads, sequences, qk, qkv, out, log_sums, d_out, d_qk, d_qkv);
         self.profile.lap(Part::Attention);
         self.qk_norm_backward(layer, qkv, d_qk, d_qkv);
         rms_norm(cpu, residual, norm_weight, self.config.norm_eps, normed); // made again: (N, C)
