@@ -42,7 +42,7 @@ const _: () = assert!(PANEL <= MAX_COLUMNS);
 /// As for [`super::tile`]; `t.k` is not 0; A and B are readable one step beyond it; the CPU has AVX-512 FP16.
 #[target_feature(enable = "avx512f,avx512fp16")]
 pub(super) unsafe fn tile(t: Tile) {
-    super::avx512::by_rows!(t, rows, 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
+    super::avx512::by_rows!(t, rows)
 }
 
 /// # Safety

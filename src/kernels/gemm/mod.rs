@@ -42,6 +42,10 @@ pub const PANEL: usize = 32;
 /// multiply-adds. Twice as many as would fit the L1 cache, because each block reads and writes all of C.
 const BLOCK_STEPS: usize = 512;
 
+/// Words between the rows of a copy of A, where a block has no more steps than usual: a number that the AVX-512 kernels know
+/// beforehand. Sixteen more than steps, so that the rows of a tile do not fall on the same sets of the cache.
+const COPY_STRIDE: usize = BLOCK_STEPS + 16;
+
 /// The numbers that a product multiplies; its sums are f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

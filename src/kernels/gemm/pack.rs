@@ -7,7 +7,7 @@
 //! with the scales that undo those of its operands.
 
 use super::transpose::transpose;
-use super::{AlignedBuf, Cpu, Isa, Matrix, PANEL, Precision};
+use super::{AlignedBuf, COPY_STRIDE, Cpu, Isa, Matrix, PANEL, Precision};
 #[cfg(target_arch = "x86_64")]
 use super::{avx512_bf16, avx512_f16};
 use crate::kernels::cpu::for_each_isa;
@@ -200,7 +200,7 @@ impl<'a> ABlock<'a> {
         if precision == Precision::F32 && !a.row_stride.is_multiple_of(SET_STRIDE) {
             return ABlock { data: &a.data[first..], row_stride: a.row_stride, col_stride: 1, tile_stride: None };
         }
-        let stride = n_steps + 16;
+        let stride = COPY_STRIDE.max(n_steps + 16);
         let data = buf.at_least(n_rows * stride);
         if precision == Precision::F32 {
             for (r, out) in data.chunks_exact_mut(stride).take(n_rows).enumerate() {
