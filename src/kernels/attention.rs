@@ -429,6 +429,7 @@ mod tests {
                 Case::new(4, 2, 6, 2, 45),
                 Case::new(2, 2, 64, 1, 70),
                 Case::new(3, 1, 34, 2, 29),
+                Case::new(1, 1, 2, 1, 1100), // more keys than a block of a product has
             ] {
                 let (heads, n, d) = (case.heads, case.n_positions, case.heads.head_dim);
                 let (qk, qkv) = case.inputs();

@@ -131,6 +131,33 @@ fn one_batch_is_learned_by_heart() {
     assert!(steps[299].loss < 0.01, "after 300 steps it still pays {} nats", steps[299].loss);
 }
 
+/// A sequence in which most tokens follow from the one before, so that much can be learned and something never: some two of
+/// five bits are left.
+fn rule(n: usize, seed: u64) -> Vec<u32> {
+    let mut random = crate::kernels::random::Random::new(seed, 0);
+    let next = |last: &u32| match random.below(4) {
+        0 => Some(random.below(VOCAB as u64) as u32),
+        _ => Some((5 * last + 3) % VOCAB as u32),
+    };
+    std::iter::successors(Some(1), next).take(n).collect()
+}
+
+#[test]
+fn learning_in_half_precision_ends_where_learning_in_single_precision_does() {
+    let bench = Bench::new(rule(20_000, 1), rule(600, 2));
+    let of_run = |precision: Precision| {
+        let dir = bench.dir_of(precision.name());
+        let settings = Settings { precision, patience: None, save_every_s: 1e9, ..Bench::settings(400) };
+        run(bench.trainer(&dir, settings)).0.evaluation.expect("there is held-out text").bits_per_byte
+    };
+    let wanted = of_run(Precision::F32);
+    assert!(wanted < 2.6, "the rule is learned: {wanted} of 5 bits");
+    for precision in [Precision::Bf16, Precision::F16].into_iter().filter(|p| p.is_available(bench.cpu.isa)) {
+        let found = of_run(precision);
+        assert!((found / wanted - 1.0).abs() < 0.01, "{} {found}, f32 {wanted}", precision.name());
+    }
+}
+
 #[test]
 fn a_loss_that_is_not_finite_goes_back_halves_the_rate_and_says_so() {
     let bench = Bench::new(noise(400, 1), noise(100, 2));
