@@ -59,6 +59,9 @@ pub(super) fn heads(config: &Config) -> Heads {
 
 /// All buffers of a step. N rows of a part of a batch, L layers; a smaller part uses the front of each.
 ///
+/// All are f32. With `gate_up`, `normed` and `hidden` in bf16, where the network learns in it, a step was measured to take a
+/// percent less at most (AMD Zen 4, widths from 128 to 512): the products hide that traffic.
+///
 /// What the backward pass can make again for little (normalised rows, the SwiGLU product) is kept once, not per layer.
 pub(super) struct Activations<'a> {
     /// Residual stream entering each layer, and leaving the last: (L + 1, N, C).
