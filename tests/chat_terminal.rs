@@ -113,6 +113,27 @@ fn pasted_lines_are_one_message_and_no_commands() {
 }
 
 #[test]
+fn what_is_typed_ahead_waits_for_its_turn() {
+    let chat = chat(&["bird"]);
+    chat.at_prompt();
+    chat.press("one\rtwo\rthree\rfo");
+    chat.until("there are three answers", |screen| screen.contents().matches("Lovely bird.").count() == 3);
+    chat.press("ur\r");
+    chat.until("there are four answers", |screen| screen.contents().matches("Lovely bird.").count() == 4);
+    assert_eq!(said(&chat), ["one", "two", "three", "four"]);
+}
+
+#[test]
+fn the_bundled_model_knows_of_no_text_but_reads_one_that_is_named() {
+    let chat = chat(&["siskin"]);
+    chat.say("hello");
+    chat.at_prompt();
+    chat.say_and_see("/source", "nothing is known of the text that siskin learned from");
+    chat.sees("names a text");
+    chat.say_and_see("/source text.txt", "nothing in the training text is near to it");
+}
+
+#[test]
 fn what_was_typed_comes_back_in_the_next_chat_and_is_private() {
     let folder = tempfile::tempdir().unwrap();
     let history = folder.path().join("kept/history");
@@ -240,6 +261,9 @@ fn every_command_does_what_help_says() {
     chat.say_and_see("/why", "how probable each token was");
     assert!(chat.contents().contains("82 %  \"L\"  \"x\" 11 %   \"y\" 4 %"), "{}", chat.contents());
     chat.say_and_see("/source", "word for word, 2 of its 2 words");
+    let other = folder.path().join("other text.txt");
+    fs::write(&other, "One tiny word.\n<|endoftext|>\nA lovely day.\n<|endoftext|>\nA third.\n").unwrap();
+    chat.say_and_see(&format!("/source {}", other.display()), "no two words of it stand in a row");
     chat.say_and_see(&format!("/save {}", kept.display()), "3 messages are kept in");
     assert_eq!(questions(&kept), ["one"]);
     chat.say_and_see("/undo", "taken back: one");
@@ -259,7 +283,8 @@ fn another_model_goes_on_with_the_conversation() {
     chat.say_and_see("/model odd", "the model is odd now, and the conversation goes on");
     chat.say_and_see("/regen", "鳥");
     assert_eq!(said(&chat), ["one"]);
-    chat.say_and_see("/source", "does not say what text it learned from");
+    chat.say_and_see("/source", "names a text");
+    chat.say_and_see("/source nowhere", "nowhere");
 }
 
 #[test]

@@ -110,9 +110,6 @@ pub(super) fn run(args: ChatArgs) -> Result<Exit> {
 /// The model, as the chat wants it.
 fn partner<'a>(opened: &'a mut Opened, template_file: Option<&Path>) -> Result<Partner<'a>> {
     let template = template(template_file, opened)?;
-    // The weights may be a file within the directory of the model.
-    let folder =
-        if opened.path.is_dir() { Some(opened.path.clone()) } else { opened.path.parent().map(Path::to_path_buf) };
     Ok(Partner {
         name: opened.name.clone(),
         model: &mut *opened.model,
@@ -120,8 +117,17 @@ fn partner<'a>(opened: &'a mut Opened, template_file: Option<&Path>) -> Result<P
         takes_turns: opened.takes_turns,
         template,
         end_ids: opened.end_ids.clone(),
-        folder,
+        folder: folder(&opened.path),
     })
+}
+
+/// The directory of the model at `path`, which may be a file within it; `None` for the one inside the program.
+fn folder(path: &Path) -> Option<PathBuf> {
+    if path.is_dir() {
+        return Some(path.to_path_buf());
+    }
+    let parent = path.parent().filter(|_| path.is_file())?;
+    Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_path_buf() })
 }
 
 fn style(args: &ChatArgs, interactive: bool) -> Style {

@@ -189,7 +189,7 @@ mod tests {
         for (line, expected) in [
             ("/te", &["/template"][..]),
             ("/st", &["/stats"]),
-            ("/s", &["/system ", "/set ", "/show", "/save ", "/source", "/stats"]),
+            ("/s", &["/system ", "/set ", "/show", "/save ", "/source ", "/stats"]),
             ("/set te", &["/set temperature "]),
             ("/set top", &["/set top-k ", "/set top-p "]),
             ("/set  top-k", &["/set  top-k "]),

@@ -232,9 +232,10 @@ impl<'a> Chat<'a> {
 
     /// Shows an error in the chat, which goes on.
     pub fn error(&mut self, words: &dyn Display) {
-        let words = words.to_string();
-        let label = self.paint().paint(Ink::Red, "error:").into_owned();
-        self.show(&format!("{label} {}", visible(&words)));
+        const LABEL: &str = "error:";
+        let words = self.fitted(&format!("{LABEL} {}", visible(&words.to_string())));
+        let label = self.paint().paint(Ink::Red, LABEL).into_owned();
+        self.show(&words.replacen(LABEL, &label, 1));
     }
 
     fn answer_lines(&mut self, lines: &mut dyn Lines) -> Result<End> {
@@ -390,14 +391,19 @@ impl<'a> Chat<'a> {
 
     /// A remark for the person, in lines that fit the window; that it cannot be written is no reason to stop.
     fn note(&mut self, words: impl Display) {
+        let words = self.fitted(&words.to_string());
+        let shown = self.paint().paint(Ink::Dim, &words).into_owned();
+        self.show(&shown);
+    }
+
+    /// `words` in lines that fit the window of a person.
+    fn fitted(&self, words: &str) -> String {
         let columns = if self.style.interactive { (self.style.columns)().saturating_sub(1) } else { usize::MAX };
         let fitted = |line: &str| match line.width() <= columns {
             true => vec![line.to_string()],
             false => wrapped(line, columns),
         };
-        let words = words.to_string().split('\n').flat_map(fitted).collect::<Vec<_>>().join("\n");
-        let shown = self.paint().paint(Ink::Dim, &words).into_owned();
-        self.show(&shown);
+        words.split('\n').flat_map(fitted).collect::<Vec<_>>().join("\n")
     }
 
     /// Something that was asked for, in colours of its own.

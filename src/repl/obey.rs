@@ -1,6 +1,6 @@
 //! What each command does.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::commands::{self, Command, wrapped};
 use super::paint::{Ink, cut};
@@ -66,7 +66,7 @@ impl Chat<'_> {
             Command::Template => self.show_template(),
             Command::Tokens(text) => self.show_tokens(&text)?,
             Command::Why => self.explain()?,
-            Command::Source => self.show_source()?,
+            Command::Source(path) => self.show_source(path.as_deref())?,
             Command::Stats => self.note(self.stats()),
             Command::Reset => {
                 self.conversation.reset();
@@ -190,14 +190,14 @@ impl Chat<'_> {
         Ok(())
     }
 
-    fn show_source(&mut self) -> Result<()> {
+    fn show_source(&mut self, path: Option<&str>) -> Result<()> {
         self.must_have_answered()?;
         self.forget_interruption();
-        if self.source.is_none() {
-            let unknown =
-                "nothing is known of the text that this model learned from: that takes a run of `siskin train`";
-            let folder = self.folder.clone().context(unknown)?;
-            let source = Source::open(&folder)?;
+        if path.is_some() || self.source.is_none() {
+            let source = match path {
+                Some(path) => Source::of_text(&typed_path(path, self.style.home.as_deref()))?,
+                None => self.known_source().map_err(|error| anyhow!("{error:#}; /source PATH names a text"))?,
+            };
             source.remarks.iter().for_each(|remark| self.note(remark));
             self.source = Some(source);
         }
@@ -210,6 +210,12 @@ impl Chat<'_> {
         }
         self.forget_interruption();
         Ok(())
+    }
+
+    /// The text that the model's folder names.
+    fn known_source(&self) -> Result<Source> {
+        let unknown = || format!("nothing is known of the text that {} learned from", self.name);
+        Source::open(self.folder.as_deref().with_context(unknown)?)
     }
 
     fn show_nearest(&mut self, nearest: &Nearest, answer: &str) {

@@ -1,8 +1,8 @@
 //! Where an answer may come from: passages of the training text that are nearest to it, and the longest run of words
 //! that it has in common with that text.
 //!
-//! The text is found by the model's manifest, and by those of the models that it was fine-tuned from, and is read
-//! again; only its training side counts, as the rest was held out. Nearness is the share of the answer's words and
+//! The text is found by the model's manifest, and by those of the models that it was fine-tuned from, or is where the
+//! person says, and is read again; only its training side counts, as the rest was held out. Nearness is the share of the answer's words and
 //! pairs of neighbouring words that a passage has too, each weighed by how rare it is (the inverse document frequency
 //! of Spärck Jones, Journal of Documentation 28, 1972).
 
@@ -57,6 +57,12 @@ impl Source {
             corpora.push(corpus);
         }
         Ok(Source { corpora, remarks })
+    }
+
+    /// The text at `path`, a file or a folder of them, whatever the model learned from.
+    pub(super) fn of_text(path: &Path) -> Result<Source> {
+        let corpus = Corpus::scan(&[path.to_path_buf()], &mut |_| {})?;
+        Ok(Source { corpora: vec![corpus], remarks: Vec::new() })
     }
 
     /// What is nearest to `answer`; `None` when interrupted.
