@@ -60,7 +60,7 @@ fn attend_rows(
         small_gemm(isa, q, Rows(&kv.keys, 0), scores, (n_keys, stride), false);
         for (r, scores) in scores.chunks_exact_mut(stride).enumerate() {
             let seen = first_seen(row + r)..row + r + 1;
-            log_sums[row + r] = softmax_row(isa, &mut scores[..n_keys], seen, scale);
+            log_sums[row + r] = softmax_row(isa, scores, seen, scale);
         }
         let out = &mut out[row * out_stride..];
         let p = Matrix::strided(scores, rows, n_keys, stride);
@@ -68,26 +68,44 @@ fn attend_rows(
     }
 }
 
-/// The `seen` part of a row; the rest becomes zero.
+/// The `seen` part of a row, and where the row has them the few after it that make whole chunks of sixteen; the rest becomes
+/// zero. (Loops over whole chunks have no remainder, which takes as long as two chunks.)
 #[inline(always)]
-fn only(seen: Range<usize>, row: &mut [f32]) -> &mut [f32] {
+fn in_chunks<'a>(seen: &Range<usize>, row: &'a mut [f32]) -> &'a mut [f32] {
+    let whole = seen.start + seen.len().next_multiple_of(16);
+    let end = if whole <= row.len() { whole } else { seen.end };
     row[..seen.start].fill(0.0);
-    row[seen.end..].fill(0.0);
-    &mut row[seen]
+    row[end..].fill(0.0);
+    &mut row[seen.start..end]
+}
+
+/// What [`in_chunks`] took beyond the first `n` is hidden behind `value`.
+#[inline(always)]
+fn hide_after(n: usize, row: &mut [f32], value: f32) {
+    // A row that ends within a chunk has nothing more than was seen.
+    if let (chunks, []) = row.as_chunks_mut::<16>()
+        && let Some((last, before)) = chunks.split_last_mut()
+    {
+        let n = n - 16 * before.len();
+        for l in 0..16 {
+            last[l] = if l < n { last[l] } else { value };
+        }
+    }
 }
 
 for_each_isa! {
     /// Turns the scores of `seen` keys into probabilities and the rest into zeros; returns the logarithm of the sum of
     /// exponentials of the scaled scores.
     fn softmax_row(scores: &mut [f32], seen: Range<usize>, scale: f32) -> f32 {
-        let seen = only(seen, scores);
-        let max = max(seen) * scale;
-        for s in seen.iter_mut() {
+        let row = in_chunks(&seen, scores);
+        hide_after(seen.len(), row, f32::NEG_INFINITY);
+        let max = max(row) * scale;
+        for s in row.iter_mut() {
             *s = exp(*s * scale - max);
         }
-        let total = sum([seen], |[p]| p);
+        let total = sum([row], |[p]| p);
         let inverse = 1.0 / total;
-        for s in seen.iter_mut() {
+        for s in row.iter_mut() {
             *s *= inverse;
         }
         max + total.ln()
@@ -319,7 +337,7 @@ impl Place {
             for r in 0..rows {
                 let t = row + r;
                 let (o, d_o) = (&out[t * out_width..][..d], &d_out[t * out_width..][..d]);
-                let range = r * stride..r * stride + n_keys;
+                let range = r * stride..(r + 1) * stride;
                 let seen = sequences.first_seen(self.rows.start + t)..t + 1;
                 score_gradient_row(isa, &mut p[range.clone()], &mut ds[range], seen, log_sums[t], o, d_o);
             }
@@ -346,12 +364,15 @@ for_each_isa! {
     ) {
         let scale = 1.0 / (out.len() as f32).sqrt();
         let delta = sum([out, d_out], |[o, d]| o * d);
-        let (p, ds) = (only(seen.clone(), p), only(seen, ds));
+        let (p, ds) = (in_chunks(&seen, p), in_chunks(&seen, ds));
+        hide_after(seen.len(), p, f32::NEG_INFINITY);
         let ds = &mut ds[..p.len()];
         for i in 0..p.len() {
             p[i] = exp(p[i] * scale - log_sum);
             ds[i] = p[i] * (ds[i] - delta) * scale;
         }
+        // The product with a hidden key may have been anything.
+        hide_after(seen.len(), ds, 0.0);
     }
 }
 

@@ -1,5 +1,8 @@
 //! Elementary functions that the compiler can vectorise: no branch, no table, no call into the C library.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m128, _mm_add_ps, _mm_cvtss_f32, _mm_max_ps, _mm_movehl_ps, _mm_shuffle_ps};
+
 /// e^x to within 3 units in the last place over the range of normal results; 0 below and infinity above it.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
@@ -88,13 +91,48 @@ pub(super) fn sum<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f
 
 /// The sum of sixteen, always in the same order: halves are added to each other.
 #[inline(always)]
-pub(super) fn sum_of_lanes(mut lanes: [f32; 16]) -> f32 {
+pub(super) fn sum_of_lanes(lanes: [f32; 16]) -> f32 {
+    // SAFETY: every CPU of this kind has SSE.
+    #[cfg(target_arch = "x86_64")]
+    return fold_quads(lanes, |a, b| unsafe { _mm_add_ps(a, b) });
+    #[cfg(not(target_arch = "x86_64"))]
+    fold_halves(lanes, |a, b| a + b)
+}
+
+/// The largest of sixteen, none of which is a NaN.
+#[inline(always)]
+fn max_of_lanes(lanes: [f32; 16]) -> f32 {
+    // SAFETY: every CPU of this kind has SSE.
+    #[cfg(target_arch = "x86_64")]
+    return fold_quads(lanes, |a, b| unsafe { _mm_max_ps(a, b) });
+    #[cfg(not(target_arch = "x86_64"))]
+    fold_halves(lanes, |a, b| if b > a { b } else { a })
+}
+
+/// Sixteen become one: halves are combined with each other.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn fold_halves(mut lanes: [f32; 16], combine: impl Fn(f32, f32) -> f32) -> f32 {
     for width in [8, 4, 2, 1] {
         for l in 0..width {
-            lanes[l] += lanes[l + width];
+            lanes[l] = combine(lanes[l], lanes[l + width]);
         }
     }
     lanes[0]
+}
+
+/// [`fold_halves`] in registers of four, which every CPU of this kind has. The compiler makes of those loops a walk through
+/// memory, with bounds checked; a softmax over 64 keys took a quarter more time with it, and the norm of a head twice as
+/// much.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn fold_quads(lanes: [f32; 16], combine: impl Fn(__m128, __m128) -> __m128) -> f32 {
+    // SAFETY: both are sixteen floats, and any bits are a float; every CPU of this kind has SSE.
+    unsafe {
+        let [a, b, c, d] = std::mem::transmute::<[f32; 16], [__m128; 4]>(lanes);
+        let four = combine(combine(a, c), combine(b, d));
+        let two = combine(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(combine(two, _mm_shuffle_ps::<1>(two, two)))
+    }
 }
 
 /// The largest of `values`, or negative infinity for none.
@@ -107,12 +145,12 @@ pub(super) fn max(values: &[f32]) -> f32 {
             lanes[l] = if chunk[l] > lanes[l] { chunk[l] } else { lanes[l] };
         }
     }
-    let wide = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-    tail.iter().fold(wide, |a, &b| if b > a { b } else { a })
+    tail.iter().fold(max_of_lanes(lanes), |a, &b| if b > a { b } else { a })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::gradient_check::noise;
     use super::*;
 
     #[test]
@@ -132,6 +170,15 @@ mod tests {
         assert_eq!(exp(-1000.0), 0.0);
         assert!(exp(1000.0) > 3e38);
         assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn lanes_are_folded_by_halves_to_the_bit() {
+        for seed in 0..100 {
+            let lanes = noise(16, seed).try_into().unwrap();
+            assert_eq!(sum_of_lanes(lanes).to_bits(), fold_halves(lanes, |a, b| a + b).to_bits());
+            assert_eq!(max_of_lanes(lanes), lanes.into_iter().reduce(f32::max).unwrap());
+        }
     }
 
     #[test]
