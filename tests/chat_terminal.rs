@@ -374,6 +374,17 @@ fn a_window_of_20_columns_is_enough() {
 }
 
 #[test]
+fn answers_are_broken_between_words_unless_that_is_not_wanted() {
+    let start = |args: &[&str]| Terminal::start(siskin(args), 60, 20);
+    let broken = start(&["endless", "-n", "60"]);
+    broken.say_and_see("go", "cut after 60");
+    assert!(broken.contents().contains("\nha ha ha ha ha ha\nha ha ha"), "{}", broken.contents());
+    let left = start(&["endless", "-n", "60", "--no-wrap"]);
+    left.say_and_see("go", "cut after 60");
+    assert!(left.contents().contains("ha ha ha ha ha ha ha ha"), "{}", left.contents());
+}
+
+#[test]
 fn colours_are_for_terminals_whose_owner_wants_them() {
     let coloured = chat(&["bird"]);
     coloured.say_and_see("/why", "nothing has been said yet");

@@ -48,6 +48,9 @@ pub(super) struct ChatArgs {
     /// What to do when the context is full
     #[arg(long, value_name = "POLICY", default_value = "stop")]
     context_policy: WhenFull,
+    /// Leave it to the terminal to break the lines of answers (so they are copied whole)
+    #[arg(long)]
+    no_wrap: bool,
     /// Keep no history of what is typed
     #[arg(long)]
     no_history: bool,
@@ -135,9 +138,11 @@ fn style(args: &ChatArgs, interactive: bool) -> Style {
         WhenFull::Stop => ContextPolicy::Stop,
         WhenFull::Slide => ContextPolicy::Slide,
     };
+    let to_terminal = io::stdout().is_terminal();
     Style {
         interactive,
-        to_terminal: io::stdout().is_terminal(),
+        to_terminal,
+        wrap: to_terminal && !args.no_wrap,
         colour: may_colour() && io::stderr().is_terminal(),
         columns,
         policy,

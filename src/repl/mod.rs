@@ -10,6 +10,7 @@
 //! | `commands`, `obey` | what a line with a slash means, and doing it |
 //! | `terminal`, `helper`, `multiline`, `editor`, `history` | a person who types |
 //! | `piped` | lines without a person |
+//! | `paint`, `wrap` | colours, and lines that fit the window |
 //! | `why`, `source`, `transcript` | what `/why`, `/source`, `/save` and `/load` know |
 
 mod commands;
@@ -28,6 +29,7 @@ mod terminal;
 mod tests;
 mod transcript;
 mod why;
+mod wrap;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -47,6 +49,7 @@ use conversation::{Answered, Conversation, too_long};
 use obey::Next;
 use paint::{Ink, Paint};
 use source::Source;
+use wrap::Wrap;
 
 pub use conversation::ContextPolicy;
 pub use piped::{OneLine, PipedLines};
@@ -102,6 +105,8 @@ pub struct Style {
     pub interactive: bool,
     /// Answers go to a terminal: control characters are shown instead of obeyed.
     pub to_terminal: bool,
+    /// Lines of answers end between words.
+    pub wrap: bool,
     /// Notes are in colour.
     pub colour: bool,
     /// Columns of the window, which may change from one moment to the next.
@@ -328,16 +333,23 @@ impl<'a> Chat<'a> {
         let (out, to_terminal) = (&mut *self.out, self.style.to_terminal);
         let start = Instant::now();
         let (mut to_first, mut on_new_line) = (None, false);
+        let mut wrap = self.style.wrap.then(|| Wrap::new(self.style.columns));
         let mut show = |text: &str| {
             to_first.get_or_insert_with(|| start.elapsed());
             on_new_line = text.ends_with('\n');
             let shown = if to_terminal { visible(text) } else { text.into() };
-            out.write_all(shown.as_bytes())?;
+            match &mut wrap {
+                Some(wrap) => out.write_all(wrap.push(&shown).as_bytes())?,
+                None => out.write_all(shown.as_bytes())?,
+            }
             Ok(out.flush()?)
         };
         let answered =
             self.conversation.answer(&mut self.sampler, self.settings.max_tokens, self.interrupted, &mut show)?;
         let whole = start.elapsed();
+        if let Some(mut wrap) = wrap {
+            self.out.write_all(wrap.finish().as_bytes())?;
+        }
         self.last = Some(Timing { answered, to_first: to_first.unwrap_or(whole), whole });
         if !on_new_line {
             writeln!(self.out)?;

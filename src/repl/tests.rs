@@ -59,7 +59,7 @@ fn partner<'a>(model: &'a mut Mock, tokenizer: &'a Tokenizer, takes_turns: bool)
 
 fn style(interactive: bool) -> Style {
     let policy = ContextPolicy::Stop;
-    Style { interactive, to_terminal: false, colour: false, columns: || 80, policy, home: None }
+    Style { interactive, to_terminal: false, wrap: false, colour: false, columns: || 80, policy, home: None }
 }
 
 /// Answers, notes and end of a chat.
