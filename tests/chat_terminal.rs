@@ -124,6 +124,18 @@ fn what_is_typed_ahead_waits_for_its_turn() {
 }
 
 #[test]
+fn what_is_typed_during_an_answer_does_not_stand_in_it() {
+    let chat = chat(&["endless", "-n", "3000"]);
+    chat.say_and_see("go", "ha ha ha");
+    chat.press("later\r");
+    chat.until("there are two answers", |screen| screen.contents().matches("cut after 3000 tokens").count() == 2);
+    let before = chat.contents().split("> later").next().unwrap().to_string();
+    assert!(!before.contains("later"), "{before}");
+    // The echo is back.
+    assert_eq!(said(&chat), ["go", "later"]);
+}
+
+#[test]
 fn the_bundled_model_knows_of_no_text_but_reads_one_that_is_named() {
     let chat = chat(&["siskin"]);
     chat.say("hello");

@@ -411,3 +411,27 @@ fn impossible_wishes_are_refused_with_both_numbers_before_anything_is_written() 
         assert!(!desk.path("refused").exists());
     }
 }
+
+#[test]
+#[ignore = "trains three times for a minute"]
+fn half_precision_learns_as_well_as_single_at_the_width_of_a_real_model() {
+    let desk = Desk::new();
+    let bits = |precision: &str| {
+        let mut command = desk.siskin();
+        command.args(["train", "--preset", "nano", "--steps", "400", "--seed", "1", "--patience", "100"]);
+        command.args(["--precision", precision, "--out"]).arg(desk.path(precision)).arg("corpora/stories.txt");
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        // What this CPU does not have.
+        if words.contains("needs") && !output.status.success() {
+            return None;
+        }
+        assert!(output.status.success(), "{words}");
+        let run = fs::read(desk.path(precision).join("run.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&run).unwrap()["bits_per_byte"].as_f64()
+    };
+    let wanted = bits("f32").expect("every CPU has f32");
+    for (precision, found) in ["bf16", "f16"].iter().filter_map(|precision| Some((precision, bits(precision)?))) {
+        assert!((found / wanted - 1.0).abs() < 0.01, "{precision} ends at {found} bits per byte, f32 at {wanted}");
+    }
+}

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `conversation` | turns, and the ids that the model reads of them |
 //! | `commands`, `obey` | what a line with a slash means, and doing it |
-//! | `terminal`, `helper`, `multiline`, `editor`, `history` | a person who types |
+//! | `terminal`, `helper`, `multiline`, `editor`, `history`, `hush` | a person who types |
 //! | `piped` | lines without a person |
 //! | `paint`, `wrap` | colours, and lines that fit the window |
 //! | `why`, `source`, `transcript` | what `/why`, `/source`, `/save` and `/load` know |
@@ -18,6 +18,7 @@ mod conversation;
 mod editor;
 mod helper;
 mod history;
+mod hush;
 mod multiline;
 mod obey;
 mod paint;
@@ -46,6 +47,7 @@ use crate::inference::LanguageModel;
 use crate::tokenizer::{ChatTemplate, Message, Tokenizer};
 use commands::{Command, wrapped};
 use conversation::{Answered, Conversation, too_long};
+use hush::Hush;
 use obey::Next;
 use paint::{Ink, Paint};
 use source::Source;
@@ -330,6 +332,7 @@ impl<'a> Chat<'a> {
 
     fn stream_answer(&mut self) -> Result<Answered> {
         self.forget_interruption();
+        let _hush = self.style.interactive.then(Hush::begin);
         let (out, to_terminal) = (&mut *self.out, self.style.to_terminal);
         let start = Instant::now();
         let (mut to_first, mut on_new_line) = (None, false);
