@@ -413,7 +413,7 @@ fn impossible_wishes_are_refused_with_both_numbers_before_anything_is_written() 
 }
 
 #[test]
-#[ignore = "trains three times for a minute"]
+#[ignore = "trains for some minutes"]
 fn half_precision_learns_as_well_as_single_at_the_width_of_a_real_model() {
     let desk = Desk::new();
     let bits = |precision: &str| {
