@@ -172,9 +172,8 @@ fn ctrl_c_stops_an_answer_keeps_what_was_said_and_never_ends_the_chat() {
     let chat = chat(&["endless", "-n", "1000000"]);
     chat.say("go");
     chat.sees("ha ha ha");
-    // Pressed in a hurry, more than once.
-    chat.press(CTRL_C);
-    chat.press(CTRL_C);
+    // Pressed in a hurry, more than once: at one time, so that none of them comes to the next prompt.
+    chat.press(&CTRL_C.repeat(2));
     chat.sees("stopped");
     chat.at_prompt();
     chat.press(CTRL_C);
@@ -296,7 +295,10 @@ fn another_model_goes_on_with_the_conversation() {
     chat.say_and_see("/regen", "鳥");
     assert_eq!(said(&chat), ["one"]);
     chat.say_and_see("/source", "names a text");
-    chat.say_and_see("/source nowhere", "nowhere");
+    let words = chat.contents().replace('\n', " ");
+    assert!(words.contains("does not say what text it learned from; /source PATH names a text"), "{words}");
+    chat.say_and_see("/source nowhere", "error: ./nowhere does not exist");
+    chat.say_and_see("/source -", "error: ./- does not exist");
 }
 
 #[test]

@@ -318,6 +318,30 @@ mod tests {
     }
 
     #[test]
+    fn heads_of_a_usual_width_have_the_bits_of_any_width() {
+        fn compare<const D: usize>() {
+            let (n_head, width) = (2, 3 * D);
+            let (x, dy) = (noise(width, 1), noise(width, 2));
+            let (q, k) = (noise(D, 3), noise(D, 4));
+            let (cos, sin) = (noise(D / 2, 5), noise(D / 2, 6));
+            let (norm, turn) = (QkNorm { q: &q, k: &k, eps: 1e-6 }, (&cos[..], &sin[..]));
+            let (mut known, mut any) = (vec![0.0; width], vec![0.0; width]);
+            forward_heads::<D>(n_head, turn, norm, &x, &mut known);
+            forward_any(D, n_head, turn, norm, &x, &mut any);
+            assert_eq!(known, any, "forward, width {D}");
+            let (mut known_norms, mut any_norms) = ([vec![0.1; D], vec![0.2; D]], [vec![0.1; D], vec![0.2; D]]);
+            let [into_q, into_k] = &mut known_norms;
+            backward_heads::<D>(n_head, turn, norm, &x, &mut dy.clone(), &mut known, (into_q, into_k));
+            let [into_q, into_k] = &mut any_norms;
+            backward_any(D, n_head, turn, norm, &x, &mut dy.clone(), &mut any, (into_q, into_k));
+            assert_eq!((known, known_norms), (any, any_norms), "backward, width {D}");
+        }
+        compare::<32>();
+        compare::<64>();
+        compare::<128>();
+    }
+
+    #[test]
     fn gradients_agree_with_finite_differences() {
         let (n_rows, n_positions) = (70, 35);
         let cpu = Cpu::new(2);

@@ -2,9 +2,9 @@
 //! that it has in common with that text.
 //!
 //! The text is found by the model's manifest, and by those of the models that it was fine-tuned from, or is where the
-//! person says, and is read again; only its training side counts, as the rest was held out. Nearness is the share of the answer's words and
-//! pairs of neighbouring words that a passage has too, each weighed by how rare it is (the inverse document frequency
-//! of Spärck Jones, Journal of Documentation 28, 1972).
+//! person says, and is read again; only its training side counts, as the rest was held out. Nearness is the share of
+//! the answer's words and pairs of neighbouring words that a passage has too, each weighed by how rare it is (the
+//! inverse document frequency of Spärck Jones, Journal of Documentation 28, 1972).
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,7 +61,8 @@ impl Source {
 
     /// The text at `path`, a file or a folder of them, whatever the model learned from.
     pub(super) fn of_text(path: &Path) -> Result<Source> {
-        let corpus = Corpus::scan(&[path.to_path_buf()], &mut |_| {})?;
+        // By way of the folder, so that `-` is a file and not what the person types next.
+        let corpus = Corpus::scan(&[Path::new(".").join(path)], &mut |_| {})?;
         Ok(Source { corpora: vec![corpus], remarks: Vec::new() })
     }
 

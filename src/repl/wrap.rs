@@ -64,8 +64,13 @@ impl Wrap {
 
     fn finish_into(&mut self, ready: &mut String) {
         self.end_word(ready);
+        self.end_gap(ready);
+    }
+
+    fn end_gap(&mut self, ready: &mut String) {
         self.column += self.gap.len();
-        ready.push_str(&std::mem::take(&mut self.gap));
+        ready.push_str(&self.gap);
+        self.gap.clear();
     }
 
     fn end_word(&mut self, ready: &mut String) {
@@ -78,14 +83,13 @@ impl Wrap {
         if self.column > 0 && self.column + self.gap.len() + width > columns {
             ready.push('\n');
             self.column = 0;
+            self.gap.clear();
         } else {
-            ready.push_str(&self.gap);
-            self.column += self.gap.len();
+            self.end_gap(ready);
         }
         ready.push_str(&self.word);
         // The terminal breaks a word that no line can hold.
         self.column = (self.column + width) % (columns + 1);
-        self.gap.clear();
         self.word.clear();
     }
 }
