@@ -330,6 +330,10 @@ enum Part {
 /// Rows of tiles that a task takes at most: 112 x 512 words of A, 224 KB, stay in the L2 cache while panels pass by.
 const MAX_TILES: usize = 8;
 
+/// Words of the panels that all tiles of a task pass by before the next ones come: 512 KB, which stay in the L2 cache beside
+/// the block of A.
+const GROUP_WORDS: usize = 131_072;
+
 /// Rows of C in blocks of whole tiles, whose numbers differ by at most one, so that no thread waits for a last large one.
 struct RowBlocks {
     n_rows: usize,
@@ -411,9 +415,12 @@ unsafe fn multiply_rows(
     let tile_rows = tile_rows(isa);
     A_BLOCK.with_borrow_mut(|buf| {
         let block = pack::ABlock::copy((isa, precision), buf, a, rows.clone(), k, depth);
-        for panel in panels {
-            let col = panel * PANEL;
-            for row in rows.clone().step_by(tile_rows) {
+        let (row_tiles, group) = (rows.clone().step_by(tile_rows), (GROUP_WORDS / panel_len.max(1)).max(1));
+        for first_panel in panels.clone().step_by(group) {
+            for (row, panel) in row_tiles.clone().flat_map(|row| {
+                (first_panel..(first_panel + group).min(panels.end)).map(move |panel| (row, panel))
+            }) {
+                let col = panel * PANEL;
                 if part == Part::LowerPanels && col >= row + tile_rows {
                     continue;
                 }
