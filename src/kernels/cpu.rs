@@ -108,6 +108,8 @@ pub struct Cpu {
     pub pool: Pool,
     /// The packed right-hand side of the matrix product under way.
     pub(super) panels: RefCell<AlignedBuf>,
+    /// Its left-hand side, where that is packed for all threads at once.
+    pub(super) tiles: RefCell<AlignedBuf>,
     /// Partial sums of reductions over rows.
     pub(super) partials: RefCell<AlignedBuf>,
 }
@@ -120,7 +122,13 @@ impl Cpu {
 
     /// A given instruction set: for tests and comparisons.
     pub fn with_isa(n_threads: usize, isa: Isa) -> Cpu {
-        Cpu { isa, pool: Pool::new(n_threads), panels: RefCell::default(), partials: RefCell::default() }
+        Cpu {
+            isa,
+            pool: Pool::new(n_threads),
+            panels: RefCell::default(),
+            tiles: RefCell::default(),
+            partials: RefCell::default(),
+        }
     }
 
     /// Threads, the calling one included.

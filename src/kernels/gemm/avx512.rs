@@ -4,7 +4,7 @@
 //! 28 multiply-adds and 16 loads, so two multiply-add ports are never starved by two load ports. The two kernels differ
 //! in one instruction: `vfmadd231ps` multiplies sixteen numbers, `vdpbf16ps` sixteen pairs.
 
-use super::{COPY_STRIDE, PANEL, Tile};
+use super::{COPY_STRIDE, LONG_COPY_STRIDE, PANEL, Tile};
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
@@ -64,6 +64,7 @@ macro_rules! micro_kernel {
                 match t.a_row {
                     1 => $with_stride::<1>(t),
                     COPY_STRIDE => $with_stride::<COPY_STRIDE>(t),
+                    LONG_COPY_STRIDE => $with_stride::<LONG_COPY_STRIDE>(t),
                     _ => $with_stride::<ANY>(t),
                 }
             }

@@ -19,15 +19,26 @@ pub(super) fn narrow_rows(isa: Isa, data: &[f32], size: (usize, usize, usize), o
     unsafe { pair_neighbours(data.as_ptr(), size, out.as_mut_ptr(), width) }
 }
 
+/// Columns in groups, each with all its steps: panels of B, tiles of A.
+#[derive(Clone, Copy)]
+pub(super) struct Groups {
+    /// Columns of a group, and words of its steps; what the last group lacks is padded with zeros.
+    pub(super) width: usize,
+    /// Words from one group to the next.
+    pub(super) stride: usize,
+}
+
 /// Rows become steps of pairs: word c of step s holds elements c of rows 2 s and 2 s + 1, which lie `row_stride` apart.
-/// Steps are `width` words apart and padded with zeros; `size` is (`row_stride`, rows, columns).
-pub(super) fn copy_rows(isa: Isa, data: &[f32], size: (usize, usize, usize), out: &mut [f32], width: usize) {
+/// The words go to `out` in `groups`; `size` is (`row_stride`, rows, columns).
+///
+/// # Safety
+/// `out` is writable at all steps of all groups, and no other thread uses those meanwhile.
+pub(super) unsafe fn copy_rows(isa: Isa, data: &[f32], size: (usize, usize, usize), out: *mut f32, groups: Groups) {
     let (row_stride, depth, n_cols) = size;
     assert!(depth == 0 || (depth - 1) * row_stride + n_cols <= data.len(), "{depth} rows of {n_cols} columns");
-    assert!(n_cols <= width && depth.div_ceil(2) * width <= out.len(), "room for {depth} rows of {n_cols} columns");
     check(isa);
-    // SAFETY: as asserted.
-    unsafe { pair_rows(data.as_ptr(), size, out.as_mut_ptr(), width) }
+    // SAFETY: as asserted and as promised.
+    unsafe { pair_rows(data.as_ptr(), size, out, groups) }
 }
 
 /// Words that are fetched ahead, in whole rows: rows lie too far apart for the hardware to see them coming.
@@ -65,24 +76,36 @@ unsafe fn pair_neighbours(
 }
 
 /// # Safety
-/// `data` and `out` reach as far as asserted in [`copy_rows`]; the CPU has these features.
+/// As for [`copy_rows`], and `data` reaches as far as asserted there; the CPU has these features.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pair_rows(data: *const f32, (row_stride, depth, n_cols): (usize, usize, usize), out: *mut f32, width: usize) {
-    let ahead = 2 * (AHEAD / width.max(1)).max(2) * row_stride;
+unsafe fn pair_rows(
+    data: *const f32,
+    (row_stride, depth, n_cols): (usize, usize, usize),
+    out: *mut f32,
+    groups: Groups,
+) {
+    let Groups { width, stride } = groups;
+    let ahead = 2 * (AHEAD / n_cols.max(1)).max(1) * row_stride;
     for step in 0..depth.div_ceil(2) {
         let low = data.wrapping_add(2 * step * row_stride);
         let high = low.wrapping_add(row_stride);
-        for col in (0..width).step_by(16) {
-            let mask = lane_mask(n_cols.saturating_sub(col));
-            let high_mask = if 2 * step + 1 < depth { mask } else { 0 };
-            // SAFETY: masks keep to the columns that there are, and off the row behind the last; a prefetch may miss.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(low.wrapping_add(ahead + col).cast());
-                _mm_prefetch::<_MM_HINT_T0>(high.wrapping_add(ahead + col).cast());
-                let low = _mm512_maskz_loadu_ps(mask, low.wrapping_add(col));
-                let high = _mm512_maskz_loadu_ps(high_mask, high.wrapping_add(col));
-                let words = interleaved(halves(high, low));
-                _mm512_mask_storeu_ps(out.add(step * width + col), lane_mask(width - col), words);
+        // A step's rows are read from end to end: memory gives that fastest.
+        for group in 0..n_cols.div_ceil(width) {
+            let n_left = n_cols - group * width;
+            for col in (0..width).step_by(16) {
+                let mask = lane_mask(n_left.min(width).saturating_sub(col));
+                let high_mask = if 2 * step + 1 < depth { mask } else { 0 };
+                let at = group * width + col;
+                // SAFETY: masks keep to the columns that there are, and off the row behind the last; a prefetch may miss.
+                unsafe {
+                    _mm_prefetch::<_MM_HINT_T0>(low.wrapping_add(ahead + at).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(high.wrapping_add(ahead + at).cast());
+                    let low = _mm512_maskz_loadu_ps(mask, low.wrapping_add(at));
+                    let high = _mm512_maskz_loadu_ps(high_mask, high.wrapping_add(at));
+                    let words = interleaved(halves(high, low));
+                    let out = out.add(group * stride + step * width + col);
+                    _mm512_mask_storeu_ps(out, lane_mask(width - col), words);
+                }
             }
         }
     }
@@ -140,19 +163,23 @@ mod tests {
     }
 
     #[test]
-    fn rows_become_pairs_padded_with_zeros() {
+    fn rows_become_pairs_in_groups_padded_with_zeros() {
         let Some(isa) = isa() else { return };
         let x = samples();
-        let sizes: [(usize, usize, usize, usize); 4] =
-            [(32, 4, 32, 32), (20, 5, 7, 32), (50, 3, 50, 50), (40, 1, 33, 112)];
+        let sizes: [(usize, usize, usize, usize); 6] =
+            [(32, 4, 32, 32), (20, 5, 7, 32), (50, 3, 50, 50), (40, 1, 33, 112), (40, 3, 37, 14), (70, 2, 70, 32)];
         for (row_stride, depth, n_cols, width) in sizes {
-            let mut out = vec![f32::NAN; depth.div_ceil(2) * width];
-            copy_rows(isa, &x, (row_stride, depth, n_cols), &mut out, width);
+            let (n_steps, n_groups) = (depth.div_ceil(2), n_cols.div_ceil(width));
+            let groups = Groups { width, stride: n_steps * width };
+            let mut out = vec![f32::NAN; n_groups * groups.stride];
+            // SAFETY: there is room for all groups.
+            unsafe { copy_rows(isa, &x, (row_stride, depth, n_cols), out.as_mut_ptr(), groups) };
             let found: &[u16] = bytemuck::cast_slice(&out);
             for (i, &found) in found.iter().enumerate() {
-                let (row, col) = (i / 2 / width * 2 + i % 2, i / 2 % width);
+                let (step, group) = (i / 2 / width % n_steps, i / 2 / groups.stride);
+                let (row, col) = (2 * step + i % 2, group * width + i / 2 % width);
                 let wanted = if row < depth && col < n_cols { rounded(x[row * row_stride + col]) } else { 0 };
-                assert_eq!(found, wanted, "row {row} column {col} of {depth} x {n_cols}");
+                assert_eq!(found, wanted, "row {row} column {col} of {depth} x {n_cols} in groups of {width}");
             }
         }
     }

@@ -38,13 +38,17 @@ use std::ops::Range;
 /// Columns of a packed panel: two 512-bit or four 256-bit vectors.
 pub const PANEL: usize = 32;
 
-/// Steps of a block ([`pack`] says what a step is): a panel of 512 x 32 words is 64 KB and streams from the L2 cache, two lines for every 28
-/// multiply-adds. Twice as many as would fit the L1 cache, because each block reads and writes all of C.
+/// Steps of a block at most ([`pack`] says what a step is): a panel of 512 x 32 words is 64 KB and streams from the L2 cache,
+/// two lines for every 28 multiply-adds. More than would fit the L1 cache, because each block reads and writes all of C.
 const BLOCK_STEPS: usize = 512;
 
-/// Words between the rows of a copy of A, where a block has no more steps than usual: a number that the AVX-512 kernels know
+/// The same in bf16, where the inner dimensions of most layers then need one block only.
+const LONG_BLOCK_STEPS: usize = 768;
+
+/// Words between the rows of a copy of A, in blocks of the one and of the other length: numbers that the AVX-512 kernels know
 /// beforehand. Sixteen more than steps, so that the rows of a tile do not fall on the same sets of the cache.
 const COPY_STRIDE: usize = BLOCK_STEPS + 16;
+const LONG_COPY_STRIDE: usize = LONG_BLOCK_STEPS + 16;
 
 /// The numbers that a product multiplies; its sums are f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -70,11 +74,12 @@ impl Precision {
         }
     }
 
-    /// Inner elements that a block of [`BLOCK_STEPS`] holds.
+    /// Inner elements that a block holds at most.
     fn block_k(self) -> usize {
         match self {
             Precision::F32 => BLOCK_STEPS,
-            Precision::Bf16 | Precision::F16 => 2 * BLOCK_STEPS,
+            Precision::Bf16 => 2 * LONG_BLOCK_STEPS,
+            Precision::F16 => 2 * BLOCK_STEPS,
         }
     }
 
@@ -208,7 +213,7 @@ impl PackedMatrix {
         check_available(cpu, precision);
         let n_padded = b.n_cols.next_multiple_of(PANEL);
         let panels = self.panels.at_least(n_stored_steps(precision, b.n_rows) * n_padded);
-        for_each_block(precision, b.n_rows, |k, depth, steps| {
+        for_each_block(precision, precision.block_k(), b.n_rows, |k, depth, steps| {
             pack::pack_block(cpu, precision, b, k, depth, &mut panels[steps.start * n_padded..steps.end * n_padded]);
         });
         (self.n_rows, self.n_cols, self.precision) = (b.n_rows, b.n_cols, precision);
@@ -262,12 +267,15 @@ fn product(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32],
     assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
     check_available(cpu, precision);
     let n_padded = b.n_cols.next_multiple_of(PANEL);
-    let mut panels = cpu.panels.borrow_mut();
-    let panels = panels.at_least(pack::stored_steps(precision, b.n_rows.min(precision.block_k())) * n_padded);
-    for_each_block(precision, b.n_rows, |k, depth, _| {
+    let (mut panels, mut tiles) = (cpu.panels.borrow_mut(), cpu.tiles.borrow_mut());
+    // Where A is transposed, C is a weight's gradient: small enough for a cache that both packed operands should fit too.
+    let block_k = if a.col_stride == 1 { precision.block_k() } else { precision.block_k().min(2 * BLOCK_STEPS) };
+    let panels = panels.at_least(pack::stored_steps(precision, b.n_rows.min(block_k)) * n_padded);
+    for_each_block(precision, block_k, b.n_rows, |k, depth, _| {
         pack::pack_block(cpu, precision, b, k, depth, panels);
         let then = if k + depth == b.n_rows { then } else { None };
-        multiply_block(cpu, precision, a, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start, then);
+        let left = Left::new(cpu, precision, a, k, depth, &mut tiles);
+        multiply_block(cpu, precision, left, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start, then);
     });
 }
 
@@ -275,9 +283,10 @@ fn product(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32],
 pub fn gemm_packed(cpu: &Cpu, a: Matrix, b: &PackedMatrix, c: &mut [f32], start: Start) {
     assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
     let n_padded = b.n_cols.next_multiple_of(PANEL);
-    for_each_block(b.precision, b.n_rows, |k, depth, steps| {
+    for_each_block(b.precision, b.precision.block_k(), b.n_rows, |k, depth, steps| {
         let panels = &b.panels[steps.start * n_padded..steps.end * n_padded];
-        multiply_block(cpu, b.precision, a, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start, None);
+        let left = Left { matrix: a, tiles: None };
+        multiply_block(cpu, b.precision, left, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start, None);
     });
 }
 
@@ -285,12 +294,18 @@ fn check_available(cpu: &Cpu, precision: Precision) {
     assert!(precision.is_available(cpu.isa), "{} products on {}", precision.name(), cpu.isa.name());
 }
 
-/// Calls `work` with the first inner element of each block, their number, and the block's place among the steps that
-/// are stored.
-fn for_each_block(precision: Precision, n_inner: usize, mut work: impl FnMut(usize, usize, Range<usize>)) {
+/// Calls `work` with the first inner element of each block of at most `block_k`, their number, and the block's place among
+/// the steps that are stored. Blocks are as good as equal, so that none pays for passing through C with little to add.
+fn for_each_block(
+    precision: Precision,
+    block_k: usize,
+    n_inner: usize,
+    mut work: impl FnMut(usize, usize, Range<usize>),
+) {
+    let block_k = n_inner.div_ceil(n_inner.div_ceil(block_k).max(1)).next_multiple_of(2).max(2);
     let mut first = 0;
-    for k in (0..n_inner).step_by(precision.block_k()) {
-        let depth = precision.block_k().min(n_inner - k);
+    for k in (0..n_inner).step_by(block_k) {
+        let depth = block_k.min(n_inner - k);
         let end = first + pack::stored_steps(precision, depth);
         work(k, depth, first..end);
         first = end;
@@ -300,7 +315,7 @@ fn for_each_block(precision: Precision, n_inner: usize, mut work: impl FnMut(usi
 /// Steps that all blocks of a matrix with `n_inner` rows store.
 fn n_stored_steps(precision: Precision, n_inner: usize) -> usize {
     let mut n_steps = 0;
-    for_each_block(precision, n_inner, |_, _, steps| n_steps = steps.end);
+    for_each_block(precision, precision.block_k(), n_inner, |_, _, steps| n_steps = steps.end);
     n_steps
 }
 
@@ -317,6 +332,31 @@ struct PackedBlock<'a> {
     /// The first of its inner elements, and their number.
     k: usize,
     depth: usize,
+}
+
+/// A left-hand side: the matrix, of which tasks copy what they need, and maybe all of it that the block needs, packed.
+#[derive(Clone, Copy)]
+struct Left<'a> {
+    matrix: Matrix<'a>,
+    tiles: Option<&'a [f32]>,
+}
+
+impl<'a> Left<'a> {
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+    fn new(
+        cpu: &Cpu,
+        precision: Precision,
+        matrix: Matrix<'a>,
+        k: usize,
+        depth: usize,
+        buf: &'a mut AlignedBuf,
+    ) -> Left<'a> {
+        #[cfg(target_arch = "x86_64")]
+        if precision == Precision::Bf16 && matrix.col_stride != 1 {
+            return Left { matrix, tiles: Some(pack::pack_tiles(cpu, matrix, k, depth, buf)) };
+        }
+        Left { matrix, tiles: None }
+    }
 }
 
 /// What of C is computed.
@@ -360,14 +400,14 @@ impl RowBlocks {
 fn multiply_block(
     cpu: &Cpu,
     precision: Precision,
-    a: Matrix,
+    a: Left,
     b: PackedBlock,
     c: &mut [f32],
     start: Start,
     then: Option<&Then>,
 ) {
-    check_shapes(a, b.n_cols, c, start);
-    let (isa, n_rows, tile_rows) = (cpu.isa, a.n_rows, tile_rows(cpu.isa));
+    check_shapes(a.matrix, b.n_cols, c, start);
+    let (isa, n_rows, tile_rows) = (cpu.isa, a.matrix.n_rows, tile_rows(cpu.isa));
     // Where rows are few (decode), columns are cut too.
     let n_tasks = 4 * cpu.n_threads();
     let n_panels = b.n_cols.div_ceil(PANEL);
@@ -402,7 +442,7 @@ fn check_shapes(a: Matrix, n_cols: usize, c: &[f32], start: Start) {
 /// C and `start` have the shapes that [`check_shapes`] asks for, and no other thread uses these rows and columns of C.
 unsafe fn multiply_rows(
     (isa, precision): (Isa, Precision),
-    a: Matrix,
+    a: Left,
     b: PackedBlock,
     rows: Range<usize>,
     panels: Range<usize>,
@@ -414,12 +454,17 @@ unsafe fn multiply_rows(
     let (n_steps, panel_len) = (pack::n_steps(precision, depth), pack::stored_steps(precision, depth) * PANEL);
     let tile_rows = tile_rows(isa);
     A_BLOCK.with_borrow_mut(|buf| {
-        let block = pack::ABlock::copy((isa, precision), buf, a, rows.clone(), k, depth);
+        let block = match a.tiles {
+            #[cfg(target_arch = "x86_64")]
+            Some(tiles) => pack::ABlock::of_tiles(tiles, tile_rows, rows.start, depth),
+            _ => pack::ABlock::copy((isa, precision), buf, a.matrix, rows.clone(), k, depth),
+        };
         let (row_tiles, group) = (rows.clone().step_by(tile_rows), (GROUP_WORDS / panel_len.max(1)).max(1));
         for first_panel in panels.clone().step_by(group) {
-            for (row, panel) in row_tiles.clone().flat_map(|row| {
-                (first_panel..(first_panel + group).min(panels.end)).map(move |panel| (row, panel))
-            }) {
+            for (row, panel) in row_tiles
+                .clone()
+                .flat_map(|row| (first_panel..(first_panel + group).min(panels.end)).map(move |panel| (row, panel)))
+            {
                 let col = panel * PANEL;
                 if part == Part::LowerPanels && col >= row + tile_rows {
                     continue;
@@ -495,17 +540,17 @@ fn multiply_on_thread(
     check_shapes(a, b.n_cols, c, start);
     let (n_panels, block_rows) = (b.n_cols.div_ceil(PANEL), MAX_TILES * tile_rows(isa));
     let c = SharedSlice::new(c);
-    for_each_block(precision, b.n_rows, |k, depth, _| {
+    for_each_block(precision, precision.block_k(), b.n_rows, |k, depth, _| {
         let panel_len = pack::stored_steps(precision, depth) * PANEL;
         let panels = &mut buf.at_least(n_panels * panel_len)[..n_panels * panel_len];
         for (panel, out) in panels.chunks_exact_mut(panel_len).enumerate() {
             pack::pack_panel(isa, precision, b, k, depth, panel, out);
         }
-        let block = PackedBlock { panels, n_cols: b.n_cols, k, depth };
+        let (left, block) = (Left { matrix: a, tiles: None }, PackedBlock { panels, n_cols: b.n_cols, k, depth });
         for first in (0..a.n_rows).step_by(block_rows) {
             let rows = first..(first + block_rows).min(a.n_rows);
             // SAFETY: C is borrowed exclusively, and its shape was checked.
-            unsafe { multiply_rows((isa, precision), a, block, rows, 0..n_panels, &c, start, part) };
+            unsafe { multiply_rows((isa, precision), left, block, rows, 0..n_panels, &c, start, part) };
         }
     });
 }

@@ -7,7 +7,7 @@
 //! with the scales that undo those of its operands.
 
 use super::transpose::transpose;
-use super::{AlignedBuf, COPY_STRIDE, Cpu, Isa, Matrix, PANEL, Precision};
+use super::{AlignedBuf, BLOCK_STEPS, COPY_STRIDE, Cpu, Isa, LONG_COPY_STRIDE, Matrix, PANEL, Precision};
 #[cfg(target_arch = "x86_64")]
 use super::{avx512_bf16, avx512_f16};
 use crate::kernels::cpu::for_each_isa;
@@ -27,13 +27,19 @@ pub(super) fn stored_steps(precision: Precision, depth: usize) -> usize {
     n_steps(precision, depth) + usize::from(precision == Precision::F16)
 }
 
+/// Words that a task packs at least, 64 KB, so that small matrices are not torn apart.
+const TASK_WORDS: usize = 16_384;
+
 /// Packs rows `k..k + depth` of `b` into panels: panel j holds columns 32j..32j+32, step after step, padded with zeros.
 pub(super) fn pack_block(cpu: &Cpu, precision: Precision, b: Matrix, k: usize, depth: usize, out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if precision == Precision::Bf16 && b.col_stride == 1 {
+        return sweep(cpu, b, k, depth, PANEL, out);
+    }
     let n_panels = b.n_cols.div_ceil(PANEL);
     let panel_len = stored_steps(precision, depth) * PANEL;
     let shared = super::SharedSlice::new(&mut out[..n_panels * panel_len]);
-    // At least 64 KB a task, so that small matrices are not torn apart.
-    let panels_per_task = (16_384 / panel_len.max(1)).max(1);
+    let panels_per_task = (TASK_WORDS / panel_len.max(1)).max(1);
     let isa = cpu.isa;
     cpu.pool.for_pieces(n_panels, panels_per_task, |_, panels| {
         for panel in panels {
@@ -42,6 +48,36 @@ pub(super) fn pack_block(cpu: &Cpu, precision: Precision, b: Matrix, k: usize, d
             pack_panel(isa, precision, b, k, depth, panel, out);
         }
     });
+}
+
+/// Copies rows `k..k + depth` of a row-major matrix to pairs of bf16 in groups of `width` columns, one after the other.
+/// Tasks are of whole rows, which memory gives several times faster than pieces of them that lie a row apart.
+#[cfg(target_arch = "x86_64")]
+fn sweep(cpu: &Cpu, x: Matrix, k: usize, depth: usize, width: usize, out: &mut [f32]) {
+    let n_steps = n_steps(Precision::Bf16, depth);
+    let (groups, n_groups) = (avx512_bf16::Groups { width, stride: n_steps * width }, x.n_cols.div_ceil(width));
+    let shared = super::SharedSlice::new(&mut out[..n_groups * groups.stride]);
+    // As many tasks for each thread.
+    let n_tasks = (n_groups * groups.stride / TASK_WORDS).max(1).next_multiple_of(cpu.n_threads());
+    let steps_per_task = n_steps.div_ceil(n_tasks).max(1);
+    let isa = cpu.isa;
+    cpu.pool.for_pieces(n_steps, steps_per_task, |_, steps| {
+        let rows = 2 * steps.start..(2 * steps.end).min(depth);
+        let data = &x.data[(k + rows.start) * x.row_stride..];
+        let out = shared.as_ptr_at(steps.start * width);
+        // SAFETY: each step is written by one task, and there is room for those of all groups.
+        unsafe { avx512_bf16::copy_rows(isa, data, (x.row_stride, rows.len(), x.n_cols), out, groups) };
+    });
+}
+
+/// Packs columns `k..k + depth` of a transposed `a` tile by tile: for bf16, where that is faster than if each task copied what it
+/// needs. Then [`ABlock::of_tiles`] finds a task's rows.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn pack_tiles<'a>(cpu: &Cpu, a: Matrix, k: usize, depth: usize, buf: &'a mut AlignedBuf) -> &'a [f32] {
+    let tile_rows = super::tile_rows(cpu.isa);
+    let tiles = buf.at_least(a.n_rows.next_multiple_of(tile_rows) * n_steps(Precision::Bf16, depth));
+    sweep(cpu, a.transposed(), k, depth, tile_rows, tiles);
+    tiles
 }
 
 /// Packs rows `k..k + depth` of panel `panel` of `b`.
@@ -77,7 +113,21 @@ pub(super) fn pack_panel(
 fn copy_rows(isa: Isa, precision: Precision, data: &[f32], size: (usize, usize, usize), out: &mut [f32], width: usize) {
     match precision {
         #[cfg(target_arch = "x86_64")]
-        Precision::Bf16 => avx512_bf16::copy_rows(isa, data, size, out, width),
+        Precision::Bf16 => {
+            let (_, depth, n_cols) = size;
+            let n_words = n_steps(precision, depth) * width;
+            assert!(n_cols <= width && n_words <= out.len(), "room for {depth} rows of {n_cols} columns");
+            // SAFETY: it is all one group, for which there is room.
+            unsafe {
+                avx512_bf16::copy_rows(
+                    isa,
+                    data,
+                    size,
+                    out.as_mut_ptr(),
+                    avx512_bf16::Groups { width, stride: n_words },
+                )
+            }
+        }
         _ => copy_rows_f32(isa, data, size, out, width),
     }
 }
@@ -176,6 +226,14 @@ impl<'a> ABlock<'a> {
         ABlock { data: a.data, row_stride: a.row_stride, col_stride: a.col_stride, tile_stride: None }
     }
 
+    /// Rows from `first` on, a multiple of `tile_rows`, of what [`pack_tiles`] made of `depth` inner elements.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn of_tiles(tiles: &'a [f32], tile_rows: usize, first: usize, depth: usize) -> ABlock<'a> {
+        let n_steps = n_steps(Precision::Bf16, depth);
+        let tile_stride = Some((tile_rows, n_steps * tile_rows));
+        ABlock { data: &tiles[first * n_steps..], row_stride: 1, col_stride: tile_rows, tile_stride }
+    }
+
     pub(super) fn copy(
         (isa, precision): (Isa, Precision),
         buf: &'a mut AlignedBuf,
@@ -200,7 +258,7 @@ impl<'a> ABlock<'a> {
         if precision == Precision::F32 && !a.row_stride.is_multiple_of(SET_STRIDE) {
             return ABlock { data: &a.data[first..], row_stride: a.row_stride, col_stride: 1, tile_stride: None };
         }
-        let stride = COPY_STRIDE.max(n_steps + 16);
+        let stride = if n_steps <= BLOCK_STEPS { COPY_STRIDE } else { LONG_COPY_STRIDE.max(n_steps + 16) };
         let data = buf.at_least(n_rows * stride);
         if precision == Precision::F32 {
             for (r, out) in data.chunks_exact_mut(stride).take(n_rows).enumerate() {
