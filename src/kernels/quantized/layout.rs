@@ -27,6 +27,8 @@
 //! Bits per weight are the file's, but for the 6-bit scales of Q4_K and Q5_K, which get a byte each (4.625 and 5.625
 //! bits instead of 4.5 and 5.5), and for the filling of a plane to whole cache lines.
 
+use std::ops::Range;
+
 /// Rows of a tile: the 32-bit lanes of a 512-bit register.
 pub const TILE_ROWS: usize = 16;
 
@@ -169,5 +171,15 @@ impl Coding {
     /// Bytes of a tile of `n_blocks`.
     pub(super) const fn tile_bytes(self, n_blocks: usize) -> usize {
         self.scales.plane_bytes(n_blocks) + n_blocks * self.code_bytes()
+    }
+
+    /// Where the scales and the codes of `blocks` lie in a tile of `n_blocks`.
+    pub(super) fn stretches(self, blocks: Range<usize>, n_blocks: usize) -> [Range<usize>; 2] {
+        let (per_entry, entry_bytes) = self.scales.entry();
+        let plane = self.scales.plane_bytes(n_blocks);
+        [
+            blocks.start / per_entry * entry_bytes..blocks.end.div_ceil(per_entry) * entry_bytes,
+            plane + blocks.start * self.code_bytes()..plane + blocks.end * self.code_bytes(),
+        ]
     }
 }

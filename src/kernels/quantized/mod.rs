@@ -52,6 +52,9 @@ pub const TILES_AT_ONCE: usize = 2;
 /// Tiles that a task of [`PackedMatrix::pack`] packs.
 const TILES_PER_TASK: usize = 8;
 
+/// Bytes of a cache line.
+const CACHE_LINE: usize = 64;
+
 /// Bytes packed before the caller is told.
 const STRIP_BYTES: usize = 4 << 20;
 
@@ -270,6 +273,20 @@ impl PackedMatrix {
         tiles.start * TILE_ROWS..(tiles.end * TILE_ROWS).min(self.n_rows)
     }
 
+    /// What is unpacked after the blocks of `tiles` before `first`: scales and codes of their next blocks, or of the first
+    /// blocks of the tiles that follow.
+    fn next_stretches(&self, coding: Coding, tiles: &Range<usize>, first: usize, n_blocks: usize) -> [&[u8]; 4] {
+        let (tiles, first) =
+            if first < n_blocks { (tiles.clone(), first) } else { (tiles.end..tiles.end + tiles.len(), 0) };
+        let mut stretches = [&[][..]; 4];
+        for (i, tile) in tiles.enumerate().filter(|&(_, tile)| tile < self.n_tiles()) {
+            let bytes = self.tiles(tile..tile + 1);
+            let [scales, codes] = coding.stretches(first..(first + PANEL_BLOCKS).min(n_blocks), n_blocks);
+            (stretches[2 * i], stretches[2 * i + 1]) = (&bytes[scales], &bytes[codes]);
+        }
+        stretches
+    }
+
     /// One or two tiles and all tokens: panel by panel, so that each is unpacked once, and group by group.
     ///
     /// # Safety
@@ -291,7 +308,12 @@ impl PackedMatrix {
             for (tile, panel) in tiles.clone().zip(panels.iter_mut()) {
                 unpack(isa, coding, self.tiles(tile..tile + 1), n_blocks, blocks.clone(), panel);
             }
-            for group in 0..activations.n_groups() {
+            let next = self.next_stretches(coding, &tiles, blocks.end, n_blocks);
+            let n_groups = activations.n_groups();
+            for group in 0..n_groups {
+                for stretch in &next {
+                    fetch_part(stretch, group, n_groups);
+                }
                 let tokens = activations.group(group);
                 let n_lines = tokens.len() * blocks.len();
                 let lines = activations.lines_of(&tokens, first);
@@ -305,6 +327,17 @@ impl PackedMatrix {
                 unsafe { multiply_panels(isa, step, panels, place) };
             }
         }
+    }
+}
+
+/// Asks for part `i` of `n` of bytes of this matrix, to lie in the L2 cache when they are unpacked.
+#[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+fn fetch_part(bytes: &[u8], i: usize, n: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(CACHE_LINE).skip(i).step_by(n) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: every CPU of this kind has SSE, and a hint changes nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
     }
 }
 

@@ -281,3 +281,22 @@ fn a_range_of_tiles_writes_its_own_rows_only() {
         }
     }
 }
+
+#[test]
+fn what_is_asked_for_ahead_are_all_bytes_of_a_tile_each_once() {
+    for kind in &WeightType::ALL[3..] {
+        let coding = kind.coding().expect("a type of codes");
+        for n_blocks in [8, 16, 24, 40] {
+            let panels = (0..n_blocks).step_by(PANEL_BLOCKS).map(|first| first..(first + PANEL_BLOCKS).min(n_blocks));
+            let [mut scales_end, mut codes_end] = [0, coding.scales.plane_bytes(n_blocks)];
+            for panel in panels {
+                let [scales, codes] = coding.stretches(panel, n_blocks);
+                assert_eq!((scales.start, codes.start), (scales_end, codes_end), "{kind:?}, {n_blocks} blocks");
+                (scales_end, codes_end) = (scales.end, codes.end);
+            }
+            // A plane of scales is filled up to whole lines.
+            assert_eq!(scales_end.next_multiple_of(64), coding.scales.plane_bytes(n_blocks), "{kind:?}");
+            assert_eq!(codes_end, coding.tile_bytes(n_blocks), "{kind:?}");
+        }
+    }
+}
