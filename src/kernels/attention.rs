@@ -232,8 +232,7 @@ pub fn causal_attention_backward(
         let rows = sequence * n_positions..(sequence + 1) * n_positions;
         let place = Place { heads, rows, kv_head };
         let d = heads.head_dim;
-        place.pack_kv(unit, qk, qkv, &mut scratch.kv);
-        place.pack_for_backward(unit, qk, qkv, &mut scratch.backward);
+        place.pack_for_backward(unit, qk, qkv, scratch);
         for head in place.query_heads() {
             let sums = (sequence * heads.n_head + head) * n_positions;
             let log_sums = &log_sums[sums..sums + n_positions];
@@ -292,8 +291,9 @@ impl Place {
         kv.values.pack(unit, self.values(qkv));
     }
 
-    fn pack_for_backward(&self, unit: (Isa, Precision), qk: &[f32], qkv: &[f32], s: &mut BackwardScratch) {
-        let size = self.rows.len() * self.heads.head_dim;
+    fn pack_for_backward(&self, unit: (Isa, Precision), qk: &[f32], qkv: &[f32], scratch: &mut Scratch) {
+        let (size, s) = (self.rows.len() * self.heads.head_dim, &mut scratch.backward);
+        scratch.kv.keys.pack(unit, self.keys(qk).transposed());
         s.values_t.pack(unit, self.values(qkv).transposed());
         s.keys.pack(unit, self.keys(qk));
         s.d_keys.at_least(size).fill(0.0);
