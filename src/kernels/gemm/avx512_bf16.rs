@@ -41,7 +41,8 @@ pub(super) unsafe fn copy_rows(isa: Isa, data: &[f32], size: (usize, usize, usiz
     unsafe { pair_rows(data.as_ptr(), size, out, groups) }
 }
 
-/// Words that are fetched ahead, in whole rows: rows lie too far apart for the hardware to see them coming.
+/// Words that are fetched ahead, in whole rows: where only a few columns are taken, as of a head of attention, rows lie too far
+/// apart for the hardware to see them coming.
 const AHEAD: usize = 256;
 
 fn check(isa: Isa) {
