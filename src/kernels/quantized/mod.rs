@@ -52,9 +52,6 @@ pub const TILES_AT_ONCE: usize = 2;
 /// Tiles that a task of [`PackedMatrix::pack`] packs.
 const TILES_PER_TASK: usize = 8;
 
-/// Bytes of a cache line.
-const CACHE_LINE: usize = 64;
-
 /// Bytes packed before the caller is told.
 const STRIP_BYTES: usize = 4 << 20;
 
@@ -334,7 +331,7 @@ impl PackedMatrix {
 #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
 fn fetch_part(bytes: &[u8], i: usize, n: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(CACHE_LINE).skip(i).step_by(n) {
+    for line in bytes.chunks(layout::WORD).skip(i).step_by(n) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: every CPU of this kind has SSE, and a hint changes nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
