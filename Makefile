@@ -34,8 +34,9 @@ TALKS := corpora/dialogues.jsonl corpora/more_dialogues.jsonl.zst
 
 model: build ## make the bundled model anew from corpora/ (within an hour): model/siskin.q8_0.gguf and its card
 	"$(SISKIN)" train corpora/stories.txt $(TALKS) --tokenizer tokenizer/tokenizer.json \
-		--layers 5 --width 192 --heads 6 --context 512 --batch 4 --steps 6000 --patience 100 --out $(BUNDLED)
-	"$(SISKIN)" finetune $(BUNDLED) $(TALKS) --batch 4 --steps 6000 --patience 100 --out $(BUNDLED)-chat
+		--layers 5 --width 192 --heads 6 --context 512 --batch 4 --steps 6000 --patience 100 --precision float --out $(BUNDLED)
+	"$(SISKIN)" finetune $(BUNDLED) $(TALKS) --batch 4 --steps 6000 --patience 100 --precision float \
+		--out $(BUNDLED)-chat
 	"$(SISKIN)" eval $(BUNDLED)-chat --chat corpora/questions.jsonl --record
 	mkdir -p model
 	cp $(BUNDLED)-chat/model.q8_0.gguf model/siskin.q8_0.gguf

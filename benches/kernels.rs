@@ -21,8 +21,7 @@ fn noise(n: usize) -> Vec<f32> {
 
 /// Every instruction set of this CPU in every precision that it has.
 fn ways() -> impl Iterator<Item = (Isa, Precision)> {
-    let precisions = [Precision::F32, Precision::Bf16, Precision::F16];
-    let ways = Isa::all().into_iter().flat_map(move |isa| precisions.map(|precision| (isa, precision)));
+    let ways = Isa::all().into_iter().flat_map(|isa| Precision::ALL.map(|precision| (isa, precision)));
     ways.filter(|&(isa, precision)| precision.is_available(isa))
 }
 

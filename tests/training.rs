@@ -414,7 +414,7 @@ fn impossible_wishes_are_refused_with_both_numbers_before_anything_is_written() 
 
 #[test]
 #[ignore = "trains for some minutes"]
-fn half_precision_learns_as_well_as_single_at_the_width_of_a_real_model() {
+fn every_precision_learns_as_well_as_f32_at_the_width_of_a_real_model() {
     let desk = Desk::new();
     let bits = |precision: &str| {
         let mut command = desk.siskin();
@@ -431,7 +431,8 @@ fn half_precision_learns_as_well_as_single_at_the_width_of_a_real_model() {
         serde_json::from_slice::<serde_json::Value>(&run).unwrap()["bits_per_byte"].as_f64()
     };
     let wanted = bits("f32").expect("every CPU has f32");
-    for (precision, found) in ["bf16", "f16"].iter().filter_map(|precision| Some((precision, bits(precision)?))) {
+    for (precision, found) in ["bf16", "f16", "int8"].iter().filter_map(|precision| Some((precision, bits(precision)?)))
+    {
         assert!((found / wanted - 1.0).abs() < 0.01, "{precision} ends at {found} bits per byte, f32 at {wanted}");
     }
 }

@@ -21,6 +21,9 @@ const PORTABLE_LANES: usize = 8;
 /// Runs the matrix instructions of `precision` on all threads of `cpu` and returns how many floating-point operations
 /// that were; a multiply-add counts as two.
 pub fn multiply_adds(cpu: &Cpu, precision: Precision) -> f64 {
+    if precision == Precision::Int8 {
+        return byte_multiply_adds(cpu);
+    }
     let (n_tasks, isa) = (cpu.n_threads(), cpu.isa);
     cpu.pool.run(n_tasks, |_| {
         black_box(run_chains(isa, precision));
@@ -28,8 +31,8 @@ pub fn multiply_adds(cpu: &Cpu, precision: Precision) -> f64 {
     let lanes = match (isa, precision) {
         (Isa::Scalar, _) => PORTABLE_LANES,
         (Isa::Avx2(_), _) => 8,
-        (Isa::Avx512(_), Precision::F32) => 16,
         (Isa::Avx512(_), Precision::Bf16 | Precision::F16) => 32,
+        (Isa::Avx512(_), _) => 16,
     };
     (2 * lanes * N_CHAINS * N_PASSES * n_tasks) as f64
 }
@@ -117,7 +120,7 @@ fn run_chains(isa: Isa, precision: Precision) -> f32 {
         }
         // SAFETY: the token proves AVX-512 F.
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512(_), Precision::F32) => unsafe { x86::avx512() },
+        (Isa::Avx512(_), _) => unsafe { x86::avx512() },
         // SAFETY: the token proves AVX2 and FMA.
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx2(_), _) => unsafe { x86::avx2() },

@@ -88,7 +88,8 @@ pub fn momentum(cpu: &Cpu, s: Muon, places: &[MatrixPlace], gradients: &mut [f32
 /// Shakespeare ended at 3.3 bits per byte with bf16 here, at 2.23 with f32. The likely cause is what `ROUNDS` says of
 /// rounding, which 8 bits make worse; peers, who use bf16, iterate on the whole matrix.
 pub fn orthogonalise(cpu: &Cpu, precision: Precision, places: &[MatrixPlace], directions: &mut [f32]) {
-    let (isa, precision) = (cpu.isa, if precision == Precision::Bf16 { Precision::F32 } else { precision });
+    let (isa, precision) = (cpu.isa, precision.of_floats(cpu.isa));
+    let precision = if precision == Precision::Bf16 { Precision::F32 } else { precision };
     for_each_matrix(cpu, places, [directions], |n_rows, [direction]| {
         let n_cols = direction.len() / n_rows;
         SCRATCH.with_borrow_mut(|scratch| {

@@ -36,7 +36,7 @@ pub struct Measured {
     pub tokens_per_second: f64,
     /// Billions of operations a second by the customary count, 6 x weights x tokens: attention is left out.
     pub gflops: f64,
-    /// What the same threads reach with multiply-adds on registers alone, in the same precision.
+    /// What the same threads reach with multiply-adds on registers alone, in the precisions of the step's products.
     pub ceiling_gflops: f64,
     /// The most memory that the process held, in bytes; what the step's buffers take where the system does not say.
     pub peak_bytes: u64,
@@ -44,7 +44,7 @@ pub struct Measured {
     pub arena_bytes: usize,
     /// The instruction set in use.
     pub instruction_set: &'static str,
-    /// The numbers that matrix products multiply: `f32`, `bf16` or `f16`.
+    /// The numbers that matrix products multiply: `f32`, `bf16`, `f16`, or `int8` in linear layers and floats elsewhere.
     pub precision: &'static str,
     /// Threads in use.
     pub n_threads: usize,
@@ -120,7 +120,7 @@ pub fn measure_training(
         ms_most: 1e3 * times[times.len() - 1],
         tokens_per_second,
         gflops: 6.0 * config.n_params() as f64 * tokens_per_second / 1e9,
-        ceiling_gflops: ceiling_gflops(&cpu, precision),
+        ceiling_gflops: ceiling_of_step(&cpu, config, precision),
         peak_bytes: peak_bytes().unwrap_or(arena_bytes as u64),
         arena_bytes,
         instruction_set: cpu.isa.name(),
@@ -128,6 +128,18 @@ pub fn measure_training(
         n_threads,
         profile: network.profile().parts(times.len()),
     }
+}
+
+/// As [`ceiling_gflops`], of the mix of products that a step consists of: in int8, two thirds of those with the layers' weights
+/// are in codes, the rest and the head's in floats.
+fn ceiling_of_step(cpu: &Cpu, config: &Config, precision: Precision) -> f64 {
+    let of_floats = ceiling_gflops(cpu, precision.of_floats(cpu.isa));
+    if precision != Precision::Int8 {
+        return of_floats;
+    }
+    let head = (config.vocab_size * config.n_embd) as f64 / config.n_params() as f64;
+    let in_codes = (1.0 - head) * 2.0 / 3.0;
+    1.0 / (in_codes / ceiling_gflops(cpu, precision) + (1.0 - in_codes) / of_floats)
 }
 
 /// Billions of operations a second that the multiply-adds of `precision` reach on registers alone.

@@ -141,7 +141,8 @@ impl Network {
         let n_counted = batch.targets.iter().filter(|&&t| t != IGNORED).count().max(1);
         let (dropout, precision) = (self.dropout, self.precision);
         let nats = self.for_parts(cpu, batch, |pass, a, part| {
-            (pass.dropout, pass.precision) = (dropout.map(|dropout| dropout.at(part)), precision);
+            pass.dropout = dropout.map(|dropout| dropout.at(part));
+            (pass.precision, pass.of_floats) = (precision, precision.of_floats(cpu.isa));
             pass.forward(a);
             pass.head(a, Some(1.0 / n_counted as f32));
             pass.backward(a);
@@ -192,6 +193,7 @@ impl Network {
             head_transposed: &mut self.head_transposed,
             profile: &self.profile,
             precision: Precision::F32,
+            of_floats: Precision::F32,
             head_rows: self.sizes.head_rows,
             dropout: None,
         };
@@ -213,7 +215,10 @@ struct Pass<'a> {
     head: &'a mut PackedMatrix,
     head_transposed: &'a mut PackedMatrix,
     profile: &'a Profile,
+    /// Of linear layers, forward and for the gradients of their inputs.
     precision: Precision,
+    /// Of everything else.
+    of_floats: Precision,
     head_rows: usize,
     /// Drops inputs of the two linear layers that write to the residual stream. There both passes are exact at no cost in
     /// memory: `hidden` is made again in the backward pass anyway, and attention's output is dropped in a copy, because
@@ -269,7 +274,7 @@ impl Pass<'_> {
             qk_norm_rope_rows(isa, heads, rope, position, norm, qkv, qk);
         }); // (N, (H+2KV)*D)
         let log_sums = &mut a.log_sums[l][..n * heads.n_head];
-        causal_attention(cpu, self.precision, heads, self.batch.sequences, qk, qkv, attention, log_sums); // (N, H*D)
+        causal_attention(cpu, self.of_floats, heads, self.batch.sequences, qk, qkv, attention, log_sums); // (N, H*D)
         self.profile.lap(Part::Attention);
         let attention = match self.dropout_at(l, Dropped::Attention) {
             Some(dropout) => {
@@ -313,9 +318,9 @@ impl Pass<'_> {
         let norm_weight = &self.weights[self.layout.final_norm.clone()];
         let normed = &a.normed[..n * c];
         let weight = Matrix::new(&self.weights[self.layout.head.clone()], v, c);
-        self.head.pack(cpu, self.precision, weight.transposed());
+        self.head.pack(cpu, self.of_floats, weight.transposed());
         if scale.is_some() {
-            self.head_transposed.pack(cpu, self.precision, weight);
+            self.head_transposed.pack(cpu, self.of_floats, weight);
         }
         for first in (0..n).step_by(self.head_rows) {
             let rows = first..(first + self.head_rows).min(n);
@@ -332,7 +337,7 @@ impl Pass<'_> {
                 let dx = &mut a.d_normed[rows.start * c..rows.end * c];
                 gemm_packed(cpu, d_logits, self.head_transposed, dx, Start::Zero); // (m, C)
                 let d_weight = &mut self.gradients[self.layout.head.clone()];
-                gemm(cpu, self.precision, d_logits.transposed(), Matrix::new(x, m, c), d_weight, Start::Accumulate); // (V, C)
+                gemm(cpu, self.of_floats, d_logits.transposed(), Matrix::new(x, m, c), d_weight, Start::Accumulate); // (V, C)
                 self.profile.lap(Part::Matmul);
             }
         }
@@ -400,7 +405,7 @@ impl Pass<'_> {
             }
             None => self.linear_backward(out, &layer.o, d_residual, d_out),
         }
-        let (precision, sequences) = (self.precision, self.batch.sequences);
+        let (precision, sequences) = (self.of_floats, self.batch.sequences);
         causal_attention_backward(cpu, precision, heads, sequences, qk, qkv, out, log_sums, d_out, d_qk, d_qkv);
         self.profile.lap(Part::Attention);
         self.qk_norm_backward(layer, qkv, d_qk, d_qkv);
@@ -473,7 +478,7 @@ impl Pass<'_> {
         let n = self.n_rows();
         let (x, dy) = (Matrix::new(x, n, x.len() / n), Matrix::new(dy, n, dy.len() / n));
         let d_weight = &mut self.gradients[weight.clone()];
-        gemm(self.cpu, self.precision, dy.transposed(), x, d_weight, Start::Accumulate);
+        gemm(self.cpu, self.of_floats, dy.transposed(), x, d_weight, Start::Accumulate);
         self.profile.lap(Part::Matmul);
     }
 

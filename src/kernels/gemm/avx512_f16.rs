@@ -130,7 +130,7 @@ fn scales(largest: u32) -> (f32, f32) {
 
 /// The largest magnitude of a row.
 #[target_feature(enable = "avx512f")]
-fn largest(x: &[f32]) -> u32 {
+pub(super) fn largest(x: &[f32]) -> u32 {
     let without_sign = _mm512_set1_epi32(0x7fff_ffff);
     let larger =
         |most, x: &[f32; 16]| _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(load(x)), without_sign));
@@ -153,7 +153,7 @@ fn largest(x: &[f32]) -> u32 {
 /// # Safety
 /// `data` is readable for `n_cols` columns of that many rows; the CPU has AVX-512 F.
 #[target_feature(enable = "avx512f")]
-unsafe fn largest_by_column<const N: usize>(
+pub(super) unsafe fn largest_by_column<const N: usize>(
     data: *const f32,
     (row_stride, n_rows, n_cols): (usize, usize, usize),
     largest: &mut [u32],

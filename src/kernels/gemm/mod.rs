@@ -29,6 +29,8 @@ mod avx512;
 mod avx512_bf16;
 #[cfg(target_arch = "x86_64")]
 mod avx512_f16;
+#[cfg(target_arch = "x86_64")]
+mod avx512_int8;
 mod pack;
 mod portable;
 pub(super) mod transpose;
@@ -67,15 +69,21 @@ pub enum Precision {
     /// Both operands scaled and rounded to f16 (11 bits of precision) while they are packed; sums of a few dozen products
     /// are in f16 too.
     F16,
+    /// Rows of A and columns of B scaled and rounded to 8-bit codes while they are packed; sums of their products are exact.
+    Int8,
 }
 
 impl Precision {
+    /// Every precision, the most exact first.
+    pub const ALL: [Precision; 4] = [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8];
+
     /// The name that reports show.
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
             Precision::F16 => "f16",
+            Precision::Int8 => "int8",
         }
     }
 
@@ -85,7 +93,19 @@ impl Precision {
             Precision::F32 => BLOCK_STEPS,
             Precision::Bf16 => 2 * LONG_BLOCK_STEPS,
             Precision::F16 => 2 * BLOCK_STEPS,
+            Precision::Int8 => 4 * BLOCK_STEPS,
         }
+    }
+
+    /// The precision of what should not be rounded to 8 bits where this one does: itself, or else the fastest of floats.
+    pub fn of_floats(self, isa: Isa) -> Precision {
+        if self == Precision::Int8 { Precision::fastest_of_floats(isa) } else { self }
+    }
+
+    /// The precision in which `isa` multiplies floats fastest.
+    pub fn fastest_of_floats(isa: Isa) -> Precision {
+        let halves = [Precision::F16, Precision::Bf16];
+        halves.into_iter().find(|precision| precision.is_available(isa)).unwrap_or(Precision::F32)
     }
 
     /// Whether `isa` can multiply in this precision.
@@ -94,7 +114,8 @@ impl Precision {
             (Precision::F32, _) => true,
             (Precision::Bf16, Isa::Avx512(token)) => token.has_bf16(),
             (Precision::F16, Isa::Avx512(token)) => token.has_f16(),
-            (Precision::Bf16 | Precision::F16, _) => false,
+            (Precision::Int8, Isa::Avx512(token)) => token.has_vnni(),
+            (Precision::Bf16 | Precision::F16 | Precision::Int8, _) => false,
         }
     }
 }
@@ -191,6 +212,9 @@ pub(super) unsafe fn tile(isa: Isa, precision: Precision, t: Tile) {
         // SAFETY: as above, for f16.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(_) if precision == Precision::F16 => unsafe { avx512_f16::tile(t) },
+        // SAFETY: as above, for codes of 8 bits.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) if precision == Precision::Int8 => unsafe { avx512_int8::tile(t) },
         // SAFETY: passed on from the caller; the token proves the instruction set.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(_) => unsafe { avx512::tile(t) },
@@ -579,10 +603,11 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    /// Packs `b` (K, N) on the calling thread, reusing the memory held so far. Not for f16, whose scales are of a whole
-    /// column and would make a product's parts depend on each other.
+    /// Packs `b` (K, N) on the calling thread, reusing the memory held so far. Not for f16 and int8, whose scales are of a
+    /// whole column and would make a product's parts depend on each other.
     pub(super) fn pack(&mut self, (isa, precision): (Isa, Precision), b: Matrix) {
-        assert!(precision != Precision::F16 && precision.is_available(isa), "small products in {}", precision.name());
+        let is_local = matches!(precision, Precision::F32 | Precision::Bf16);
+        assert!(is_local && precision.is_available(isa), "small products in {}", precision.name());
         (self.n_rows, self.n_cols, self.precision) = (b.n_rows, b.n_cols, precision);
         let len = self.panel_len();
         let panels = &mut self.data.at_least(b.n_cols.div_ceil(PANEL) * len)[..b.n_cols.div_ceil(PANEL) * len];

@@ -4,12 +4,12 @@
 //! lie together as the halves of one 32-bit word (the earlier in the low half), as `vdpbf16ps` takes them. So both
 //! precisions have the same layout, words of 32 bits, and bf16 has half as many steps; the words of pairs are kept in
 //! `f32` buffers, where nothing but the micro-kernel looks at them. f16 has pairs too, and behind a block's steps one more
-//! with the scales that undo those of its operands.
+//! with the scales that undo those of its operands. In int8 a word is four codes, and scales follow likewise.
 
 use super::transpose::transpose;
 use super::{AlignedBuf, BLOCK_STEPS, COPY_STRIDE, Cpu, Isa, LONG_COPY_STRIDE, Matrix, PANEL, Precision};
 #[cfg(target_arch = "x86_64")]
-use super::{avx512_bf16, avx512_f16};
+use super::{avx512_bf16, avx512_f16, avx512_int8};
 use crate::kernels::cpu::for_each_isa;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -19,12 +19,13 @@ pub(super) fn n_steps(precision: Precision, depth: usize) -> usize {
     match precision {
         Precision::F32 => depth,
         Precision::Bf16 | Precision::F16 => depth.div_ceil(2),
+        Precision::Int8 => depth.div_ceil(4),
     }
 }
 
-/// Steps that are stored for `depth` inner elements: in f16 one more than are multiplied, for the scales.
+/// Steps that are stored for `depth` inner elements: in f16 and int8 one more than are multiplied, for the scales.
 pub(super) fn stored_steps(precision: Precision, depth: usize) -> usize {
-    n_steps(precision, depth) + usize::from(precision == Precision::F16)
+    n_steps(precision, depth) + usize::from(matches!(precision, Precision::F16 | Precision::Int8))
 }
 
 /// Words that a task packs at least, 64 KB, so that small matrices are not torn apart.
@@ -98,6 +99,8 @@ pub(super) fn pack_panel(
         match precision {
             #[cfg(target_arch = "x86_64")]
             Precision::F16 => avx512_f16::copy_columns(isa, data, size, out, avx512_f16::Vectors::OF_PANELS),
+            #[cfg(target_arch = "x86_64")]
+            Precision::Int8 => avx512_int8::copy_columns(isa, data, size, out),
             _ => copy_rows(isa, precision, data, size, out, PANEL),
         }
     } else {
@@ -179,8 +182,8 @@ fn transpose_rows(
     });
 }
 
-/// Neighbours in a row become pairs, at the beginning of rows of `width` words; in f16 a row's scale follows. `size` is
-/// (`row_stride`, rows, columns).
+/// Neighbours in a row become pairs or fours, at the beginning of rows of `width` words; in f16 and int8 a row's scale
+/// follows. `size` is (`row_stride`, rows, columns).
 #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
 fn narrow_rows(
     isa: Isa,
@@ -200,6 +203,8 @@ fn narrow_rows(
                 avx512_f16::narrow_row(isa, &data[r * row_stride..][..n_cols], out);
             }
         }
+        #[cfg(target_arch = "x86_64")]
+        Precision::Int8 => avx512_int8::narrow_rows(isa, avx512_int8::Side::B, data, size, out, width),
         _ => unreachable!("{} is not narrow", precision.name()),
     }
 }
@@ -246,6 +251,10 @@ impl<'a> ABlock<'a> {
         if precision == Precision::F16 {
             return ABlock::tiles(isa, buf, a, rows, k, depth);
         }
+        #[cfg(target_arch = "x86_64")]
+        if precision == Precision::Int8 {
+            return ABlock::codes(isa, buf, a, rows, k, depth);
+        }
         let (n_rows, n_steps) = (rows.len(), n_steps(precision, depth));
         if a.col_stride != 1 {
             assert_eq!(a.row_stride, 1, "A has unit stride in one direction");
@@ -268,6 +277,34 @@ impl<'a> ABlock<'a> {
             narrow_rows(isa, precision, &a.data[first..], (a.row_stride, n_rows, depth), data, stride);
         }
         ABlock { data, row_stride: stride, col_stride: 1, tile_stride: None }
+    }
+
+    /// Rows of codes, each with its scale and where its sums start.
+    #[cfg(target_arch = "x86_64")]
+    fn codes(
+        isa: Isa,
+        buf: &'a mut AlignedBuf,
+        a: Matrix<'a>,
+        rows: Range<usize>,
+        k: usize,
+        depth: usize,
+    ) -> ABlock<'a> {
+        let data = buf.at_least(rows.len() * COPY_STRIDE);
+        let from = &a.data[rows.start * a.row_stride + k * a.col_stride..];
+        let narrow = |from: &[f32], stride, data: &mut [f32]| {
+            avx512_int8::narrow_rows(isa, avx512_int8::Side::A, from, (stride, rows.len(), depth), data, COPY_STRIDE);
+        };
+        if a.col_stride == 1 {
+            narrow(from, a.row_stride, data);
+        } else {
+            // No product that is made often has A so, and this is the shortest way.
+            PAIRS.with_borrow_mut(|mirrored| {
+                let mirrored = mirrored.at_least(rows.len() * depth);
+                transpose(isa, (from, a.col_stride), (depth, rows.len()), (&mut *mirrored, depth));
+                narrow(mirrored, depth, data);
+            });
+        }
+        ABlock { data, row_stride: COPY_STRIDE, col_stride: 1, tile_stride: None }
     }
 
     /// The block tile by tile, each with all its steps.

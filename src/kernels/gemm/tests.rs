@@ -11,6 +11,8 @@ fn tolerance(precision: Precision, k: usize) -> f32 {
         Precision::F32 | Precision::Bf16 => 2e-4,
         // Six times the error that sums of 64 in 11 bits have on average.
         Precision::F16 => 6.0 * 0.0012 * (k as f32).sqrt(),
+        // Seven times the error that operands of a normal distribution have on average.
+        Precision::Int8 => 7.0 * 0.011 * (k as f32).sqrt(),
     }
 }
 
@@ -21,15 +23,14 @@ fn noise(n: usize, stream: u64) -> Vec<f32> {
 
 /// Every instruction set with every precision that it has.
 fn ways() -> impl Iterator<Item = (Isa, Precision)> {
-    let precisions = [Precision::F32, Precision::Bf16, Precision::F16];
-    let all = Isa::all().into_iter().flat_map(move |isa| precisions.map(|precision| (isa, precision)));
+    let all = Isa::all().into_iter().flat_map(|isa| Precision::ALL.map(|precision| (isa, precision)));
     all.filter(|&(isa, precision)| precision.is_available(isa))
 }
 
-/// Noise that `precision` holds exactly, so that the plain loops know what is multiplied.
+/// Noise, which `precision` holds exactly unless its steps depend on a whole row, so that the plain loops know what is multiplied.
 fn operand(precision: Precision, n: usize, stream: u64) -> Vec<f32> {
     let keep = match precision {
-        Precision::F32 => !0,
+        Precision::F32 | Precision::Int8 => !0,
         Precision::Bf16 => 0xffff_0000,
         Precision::F16 => 0xffff_e000,
     };
@@ -207,5 +208,78 @@ mod f16 {
         assert_eq!(product([0.0, 0.0], [5.0, 1.0]), 0.0);
         assert!(product([f32::NAN, 1.0], [1.0, 1.0]).is_nan());
         assert!(!product([f32::INFINITY, 1.0], [1.0, 1.0]).is_finite());
+    }
+}
+
+/// The plain loops of a product of 8-bit codes: both operands in steps of 1/127 of their largest, exact sums.
+#[cfg(target_arch = "x86_64")]
+mod int8 {
+    use super::*;
+
+    const BLOCK: usize = 2048;
+
+    /// The codes of `x` and their step.
+    fn codes(x: impl Iterator<Item = f32> + Clone) -> (Vec<i64>, f32) {
+        let largest = x.clone().fold(0.0f32, |m, x| m.max(x.abs()));
+        (x.map(|x| (x * (127.0 / largest)).round_ties_even() as i64).collect(), largest / 127.0)
+    }
+
+    fn matmul((m, n, k): (usize, usize, usize), a: &[f32], b: &[f32], start: &[f32]) -> Vec<f32> {
+        let mut c = start.to_vec();
+        // Blocks are as good as equal.
+        let block = k.div_ceil(k.div_ceil(BLOCK)).next_multiple_of(2);
+        for (i, c) in c.iter_mut().enumerate() {
+            let (row, col) = (i / n, i % n);
+            assert_eq!(start.len(), m * n);
+            for first in (0..k).step_by(block) {
+                let inner = first..(first + block).min(k);
+                let (a, step_a) = codes(inner.clone().map(|j| a[row * k + j]));
+                let (b, step_b) = codes(inner.clone().map(|j| b[j * n + col]));
+                let sum: i64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+                *c = (sum as f32).mul_add(step_a * step_b, *c);
+            }
+        }
+        c
+    }
+
+    #[test]
+    fn products_have_the_bits_of_the_plain_loops() {
+        let cpu = Cpu::new(2);
+        if !Precision::Int8.is_available(cpu.isa) {
+            return;
+        }
+        for (m, n, k) in [(15, 33, 130), (3, 40, 2031), (29, 5, 64), (17, 70, 4100), (1, 1, 3)] {
+            // Rows and columns of very different size, some of them nearly all zeros.
+            let (mut a, mut b, start) = (noise(m * k, 6), noise(k * n, 7), noise(m * n, 8));
+            a.iter_mut().enumerate().for_each(|(i, x)| *x *= 10f32.powi((i / k) as i32 % 9 - 6));
+            b.iter_mut().enumerate().for_each(|(i, x)| *x *= 10f32.powi((i % n) as i32 % 7 - 4));
+            a.iter_mut().step_by(97).for_each(|x| *x *= 1e4);
+            let wanted = matmul((m, n, k), &a, &b, &start);
+            let b_t = transpose(&b, k, n);
+            for b in [Matrix::new(&b, k, n), Matrix::new(&b_t, n, k).transposed()] {
+                let mut c = vec![0.0; m * n];
+                gemm(&cpu, Precision::Int8, Matrix::new(&a, m, k), b, &mut c, Start::From(&start));
+                assert_eq!(c, wanted, "{m}x{n}x{k}");
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_give_zeros_and_nan_and_infinity_are_not_hidden() {
+        let cpu = Cpu::new(1);
+        if !Precision::Int8.is_available(cpu.isa) {
+            return;
+        }
+        let product = |a: [f32; 2], b: [f32; 2]| {
+            let mut c = [0.0];
+            gemm(&cpu, Precision::Int8, Matrix::new(&a, 1, 2), Matrix::new(&b, 2, 1), &mut c, Start::Zero);
+            c[0]
+        };
+        assert_eq!((product([0.0, 0.0], [5.0, 1.0]), product([5.0, 1.0], [0.0, 1e-45])), (0.0, 0.0));
+        assert!((product([1e30, 2e30], [1.0, 1.0]) / 3e30 - 1.0).abs() < 2e-2);
+        for bad in [f32::NAN, f32::INFINITY] {
+            assert!(!product([bad, 1.0], [1.0, 1.0]).is_finite());
+            assert!(!product([1.0, 1.0], [1.0, bad]).is_finite());
+        }
     }
 }

@@ -344,7 +344,7 @@ pub(super) const LANES: usize = 16;
 /// The scale of codes up to 127, and what values are multiplied by. Below 2^-120, where the inverse might overflow, all
 /// codes are 0.
 #[inline(always)]
-pub(super) fn scales(largest: u32) -> (f32, f32) {
+pub(in crate::kernels) fn scales(largest: u32) -> (f32, f32) {
     const LEAST: f32 = f32::from_bits((127 - 120) << 23);
     let largest = f32::from_bits(largest);
     if largest < LEAST { (0.0, 0.0) } else { (largest / 127.0, 127.0 / largest) }

@@ -33,6 +33,7 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
+pub(super) use activations::scales;
 pub use activations::{Activations, GROUP, Line, Sharing, line_buffer, norm_and_quantize, quantize};
 pub use layout::{BLOCK, TILE_ROWS, WeightType};
 

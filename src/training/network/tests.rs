@@ -197,7 +197,7 @@ fn dropout_changes_what_is_learned_from_but_never_how_a_model_is_judged() {
 
 /// Rounding both operands of a product to 8 bits moves it by less than 1 %, and errors of many products average out.
 #[test]
-fn gradients_in_halves_point_where_those_in_f32_do_and_do_not_depend_on_threads() {
+fn gradients_of_rounded_products_point_where_those_in_f32_do_and_do_not_depend_on_threads() {
     let cpu = Cpu::new(2);
     let config = small_config(false);
     let (ids, targets) = random_batch(&config, 5);
@@ -208,7 +208,7 @@ fn gradients_in_halves_point_where_those_in_f32_do_and_do_not_depend_on_threads(
         (loss, network.gradients.to_vec())
     };
     let exact = run(Precision::F32, &cpu);
-    for precision in [Precision::Bf16, Precision::F16].into_iter().filter(|p| p.is_available(cpu.isa)) {
+    for precision in Precision::ALL.into_iter().filter(|p| p.is_available(cpu.isa)) {
         let (name, rounded) = (precision.name(), run(precision, &cpu));
         assert!((exact.0 - rounded.0).abs() < 0.01 * exact.0, "{name}: loss {} is not {}", rounded.0, exact.0);
         assert_eq!(rounded, run(precision, &Cpu::new(1)), "{name}");
