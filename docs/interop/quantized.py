@@ -6,7 +6,8 @@ Prints for each file the largest and the mean Kullback-Leibler divergence (nats)
 the share of positions at which both think the same token the most probable, and, where they do not, how far apart the two
 candidates are in llama.cpp's logits. Then the same of each program against exact arithmetic: the file's weights written as
 F32 (by the Python library gguf), computed by llama.cpp with keys and values in F32 too, so that nothing but the weights was
-rounded. Needs: pip install numpy gguf llama-cpp-python.
+rounded. And of llama.cpp against itself: all positions at once as by default, and one at a time, which its chat does.
+Needs: pip install numpy gguf llama-cpp-python.
 """
 import argparse
 import ctypes
@@ -21,6 +22,7 @@ import numpy as np
 p = argparse.ArgumentParser()
 p.add_argument("files", nargs="+")
 p.add_argument("--positions", type=int, default=64)
+p.add_argument("--ids", help="these token ids, with commas between, instead of random ones")
 p.add_argument("--siskin", default="target/release/examples/logits")
 a = p.parse_args()
 
@@ -48,12 +50,12 @@ def as_f32(path, out):
     writer.close()
 
 
-def theirs(path, ids, cache=L.GGML_TYPE_F16):
-    """llama.cpp's logits at every position; keys and values in f16, its default."""
+def theirs(path, ids, cache=L.GGML_TYPE_F16, at_once=512):
+    """llama.cpp's logits at every position; by default keys and values in f16 and up to 512 positions at once."""
     model = L.llama_model_load_from_file(path.encode(), L.llama_model_default_params())
     n_vocab = L.llama_vocab_n_tokens(L.llama_model_get_vocab(model))
     params = L.llama_context_default_params()
-    params.n_ctx, params.n_batch, params.n_ubatch = 1024, 1024, 512
+    params.n_ctx, params.n_batch, params.n_ubatch = 1024, 1024, at_once
     params.type_k = params.type_v = cache
     ctx = L.llama_init_from_model(model, params)
     batch = L.llama_batch_init(len(ids), 0, 1)
@@ -95,7 +97,8 @@ def vocabulary(path):
 
 for path in a.files:
     n_vocab = vocabulary(path)
-    ids = np.random.default_rng(0).integers(min(300, n_vocab // 2), n_vocab, a.positions).tolist()
+    ids = [int(i) for i in a.ids.split(",")] if a.ids else None
+    ids = ids or np.random.default_rng(0).integers(min(300, n_vocab // 2), n_vocab, a.positions).tolist()
     wanted = theirs(path, ids)
     out = subprocess.run([a.siskin, path, "0", *map(str, ids)], check=True, capture_output=True, text=True).stdout
     found = np.array(json.loads(out)["logits"])
@@ -105,3 +108,4 @@ for path in a.files:
     print(f"{path}: siskin from llama.cpp: {compared(wanted, found)}")
     print(f"    siskin from exact: {compared(exact, found)}")
     print(f"    llama.cpp from exact: {compared(exact, wanted)}")
+    print(f"    llama.cpp from itself, one at a time: {compared(wanted, theirs(path, ids, at_once=1))}")

@@ -105,6 +105,8 @@ unsafe fn pair_rows(
                     let high = _mm512_maskz_loadu_ps(high_mask, high.wrapping_add(at));
                     let words = interleaved(halves(high, low));
                     let out = out.add(group * stride + step * width + col);
+                    // Two steps on; the lines of groups lie far apart, as those of a head do.
+                    _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(2 * width).cast());
                     _mm512_mask_storeu_ps(out, lane_mask(width - col), words);
                 }
             }
