@@ -3,7 +3,7 @@
 //! A pilot, a short run of the smallest shape, tells how hard the text is. Then the planner goes up a ladder of shapes. It
 //! times a few steps of each, as they will be made, so it knows how many tokens the minutes hold, and asks the law of
 //! [`super::forecast`] what that many tokens make of that many weights. It stops where the next shape promises less or where
-//! timing it would cost too much. The choice and all that was weighed go into run.json; the shape, once chosen, is as good
+//! timing it would cost too much, and takes the smallest of those that promise as good as the best. The choice and all that was weighed go into run.json; the shape, once chosen, is as good
 //! as one that was typed.
 
 use super::bench::N_WARMUP;
@@ -18,6 +18,10 @@ use serde::{Deserialize, Serialize};
 
 /// Layers and width of the shapes that are weighed. Few layers, because on a CPU wide matrices run nearer to the ceiling.
 const LADDER: [(usize, usize); 7] = [(4, 128), (5, 192), (6, 256), (6, 320), (7, 384), (8, 448), (8, 512)];
+
+/// What a forecast may be above the least and still count as equal. The forecasts are wrong by ten times as much; of two shapes
+/// so near, the smaller did as well or better wherever both were tried (`docs/recipe.md`), and it answers faster.
+const AS_GOOD: f64 = 1.01;
 
 /// Share of a run's minutes that steps take; evaluations, checkpoints and reports take the rest.
 const LEARNING_SHARE: f64 = 0.8;
@@ -100,8 +104,10 @@ pub fn choose(wishes: &Wishes, text: TextFacts, spent_s: f64, probe: &mut dyn Pr
         }
     }
     let candidates: Vec<Candidate> = weighed.iter().map(|(_, candidate)| candidate.clone()).collect();
-    let best = weighed.into_iter().min_by(|(_, a), (_, b)| bits(a).total_cmp(&bits(b)));
-    let (mut plan, chosen) = best.expect("at least one shape was weighed");
+    let least = candidates.iter().map(bits).fold(f64::INFINITY, f64::min);
+    // Shapes were weighed from the smallest on.
+    let first = weighed.into_iter().find(|(_, candidate)| bits(candidate) <= AS_GOOD * least);
+    let (mut plan, chosen) = first.expect("at least one shape was weighed");
     let n_passes = chosen.n_tokens / text.n_train_tokens.max(1) as f64;
     wishes.recipe.regularise(&mut plan.settings, n_passes);
     let memory_bytes = trainer_bytes(&plan.config, &plan.settings);
@@ -211,11 +217,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_chosen_promises_the_least_of_all_that_was_weighed() {
-        let (choice, _) = choice(&Wishes::default(), 10.0, 150.0);
-        let least = choice.candidates.iter().map(bits).fold(f64::INFINITY, f64::min);
+    fn what_is_chosen_is_the_smallest_that_promises_as_good_as_the_best_of_all_that_was_weighed() {
+        let of_minutes = |minutes| choice(&Wishes::default(), minutes, 150.0).0;
+        let (mut n_least, mut n_smaller) = (0, 0);
+        for choice in (5..60).map(|minutes| of_minutes(minutes as f64)) {
+            let least = choice.candidates.iter().map(bits).fold(f64::INFINITY, f64::min);
+            let as_good = choice.candidates.iter().filter(|candidate| bits(candidate) <= AS_GOOD * least);
+            assert_eq!(choice.chosen.n_params, as_good.map(|candidate| candidate.n_params).min().unwrap());
+            *if bits(&choice.chosen) == least { &mut n_least } else { &mut n_smaller } += 1;
+        }
+        assert!(n_least > 0 && n_smaller > 0, "{n_least} times the best, {n_smaller} times a smaller one");
+        let choice = of_minutes(10.0);
         assert!(choice.candidates.len() > 1);
-        assert_eq!(bits(&choice.chosen), least);
         assert!((choice.n_passes - choice.chosen.n_tokens / 400_000.0).abs() < 1e-9);
         assert!(choice.memory_bytes > 10_000_000);
     }

@@ -101,6 +101,7 @@ pub(super) fn narrow_rows(
     width: usize,
 ) {
     let (row_stride, n_rows, n_cols) = size;
+    assert!(n_rows * width <= out.len(), "room for {n_rows} rows of {width} words");
     check(isa);
     for (r, out) in out.chunks_exact_mut(width.max(1)).take(n_rows).enumerate() {
         // SAFETY: the CPU has what is needed, as checked.
