@@ -8,6 +8,7 @@ attention and optimizer, autocast, torch.compile. Needs: pip install torch numpy
 """
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import time
@@ -118,7 +119,7 @@ p.add_argument("--modes", nargs="+", choices=MODES, default=["bf16-compiled"])
 p.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
 a = p.parse_args()
 
-torch.set_num_threads(len(__import__("os").sched_getaffinity(0)))
+torch.set_num_threads(len(os.sched_getaffinity(0)))
 print(f"| shape | siskin, tokens/s | {' | '.join('PyTorch ' + mode for mode in a.modes)} | ratio | memory |")
 print("|---|---|" + "---|" * len(a.modes) + "---|---|")
 for name in a.shapes:
