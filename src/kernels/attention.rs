@@ -1,6 +1,6 @@
 //! Causal attention with grouped queries, forward and backward, without a T x T matrix in memory.
 //!
-//! Work is divided by sequence and key/value head. Within one, queries go by in blocks of `ROW_BLOCK` rows whose
+//! Work is divided by sequence and key/value head. Within one, queries go by in blocks of some 30 rows whose
 //! scores against all earlier keys (rows x T floats, in the L2 cache) are computed, turned into probabilities and used at
 //! once; keys after the block's last row are never touched, which saves half of the arithmetic. For the backward pass only
 //! the logarithm of each row's sum is kept and the probabilities are computed again, as in FlashAttention-2 (Dao, arXiv
@@ -19,8 +19,10 @@ use super::shared::SharedSlice;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Query rows handled together: two tiles of the widest micro-kernel.
-const ROW_BLOCK: usize = 28;
+/// Query rows handled together: two tiles of the widest micro-kernel of vectors, or one of tile registers.
+fn row_block((isa, precision): (Isa, Precision)) -> usize {
+    if precision.is_in_tiles(isa) { 32 } else { 28 }
+}
 
 /// What the products of attention are computed with: bf16 where the network learns in it, else f32. (The scales of f16 are
 /// of whole columns, and a causal row must not depend on what follows it.)
@@ -40,7 +42,7 @@ struct KvPanels {
 /// Row r of `q` (rows `q_stride` apart) sees positions from `first_seen(r)` up to r. Writes D columns of `out` (rows
 /// `out_stride` apart) and the logarithm of each row's sum of exponentials.
 fn attend_rows(
-    isa: Isa,
+    (isa, precision): (Isa, Precision),
     kv: &KvPanels,
     d: usize,
     (q, q_stride): (&[f32], usize),
@@ -51,8 +53,9 @@ fn attend_rows(
     log_sums: &mut [f32],
 ) {
     let scale = 1.0 / (d as f32).sqrt();
-    for row in (0..n_rows).step_by(ROW_BLOCK) {
-        let rows = ROW_BLOCK.min(n_rows - row);
+    let row_block = row_block((isa, precision));
+    for row in (0..n_rows).step_by(row_block) {
+        let rows = row_block.min(n_rows - row);
         let n_keys = row + rows;
         let stride = n_keys.next_multiple_of(16);
         let scores = scores.at_least(rows * stride);
@@ -196,7 +199,7 @@ pub fn causal_attention(
             let (out, log_sums) = unsafe { (out.range(first..last), log_sums.range(sums..sums + n_positions)) };
             let q = &qk[rows.start * heads.qk_width() + head * heads.head_dim..];
             attend_rows(
-                unit.0,
+                unit,
                 &scratch.kv,
                 heads.head_dim,
                 (q, heads.qk_width()),
@@ -324,8 +327,9 @@ impl Place {
         let q = &qk[self.rows.start * q_width + head * d..];
         let at = self.rows.start * out_width + head * d;
         let (out, d_out) = (&out[at..], &d_out[at..]);
-        for row in (0..n).step_by(ROW_BLOCK) {
-            let rows = ROW_BLOCK.min(n - row);
+        let row_block = row_block(unit);
+        for row in (0..n).step_by(row_block) {
+            let rows = row_block.min(n - row);
             let n_keys = row + rows;
             let stride = n_keys.next_multiple_of(16);
             let p = scratch.scores.at_least(rows * stride);
@@ -547,7 +551,7 @@ mod tests {
             for n in 1..=90 {
                 let (mut out, mut log_sums) = (vec![0.0; n * 40], vec![0.0; n]);
                 let scores = &mut AlignedBuf::default();
-                attend_rows(isa, &kv, 40, (&qk, 80), n, |_| 0, scores, (&mut out, 40), &mut log_sums);
+                attend_rows(unit, &kv, 40, (&qk, 80), n, |_| 0, scores, (&mut out, 40), &mut log_sums);
                 assert_eq!(out, whole[..n * 40], "{} {} the first {n}", isa.name(), precision.name());
             }
         }

@@ -29,6 +29,8 @@ pub fn multiply_adds(cpu: &Cpu, precision: Precision) -> f64 {
         black_box(run_chains(isa, precision));
     });
     let lanes = match (isa, precision) {
+        #[cfg(target_arch = "x86_64")]
+        _ if precision.is_in_tiles(isa) => x86::TILE_PRODUCTS,
         (Isa::Scalar, _) => PORTABLE_LANES,
         (Isa::Avx2(_), _) => 8,
         (Isa::Avx512(_), Precision::Bf16 | Precision::F16) => 32,
@@ -106,6 +108,9 @@ fn portable_bytes() -> i32 {
 
 fn run_chains(isa: Isa, precision: Precision) -> f32 {
     match (isa, precision) {
+        // SAFETY: AMX is there.
+        #[cfg(target_arch = "x86_64")]
+        _ if precision.is_in_tiles(isa) => unsafe { x86::amx_bf16() },
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx512(token), Precision::Bf16) => {
             assert!(token.has_bf16(), "bf16 products need AVX-512 BF16");
@@ -143,6 +148,7 @@ fn portable() -> f32 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::super::gemm::amx::Registers;
     use super::{N_CHAINS, N_PASSES, black_box};
     use std::arch::x86_64::*;
 
@@ -169,6 +175,33 @@ mod x86 {
             }
         }
         chains.iter().map(|&chain| _mm512_reduce_add_ps(chain)).sum()
+    }
+
+    /// Products of a tile instruction, divided by as many as the others' passes are more.
+    pub(super) const TILE_PRODUCTS: usize = 16 * 16 * 32 / TILE_SHARE;
+    const TILE_SHARE: usize = 32;
+
+    /// # Safety
+    /// The CPU has AMX, and the system lets this process use it.
+    pub(super) unsafe fn amx_bf16() -> f32 {
+        // SAFETY: the caller's promise; the registers are configured, and hold zeros.
+        unsafe {
+            let _registers = Registers::configure();
+            std::arch::asm!(
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", "tilezero tmm4", "tilezero tmm5",
+                "2:",
+                "tdpbf16ps tmm0, tmm4, tmm5",
+                "tdpbf16ps tmm1, tmm4, tmm5",
+                "tdpbf16ps tmm2, tmm4, tmm5",
+                "tdpbf16ps tmm3, tmm4, tmm5",
+                "dec {n}",
+                "jnz 2b",
+                n = inout(reg) N_CHAINS * N_PASSES / TILE_SHARE / 4 => _,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
+                options(nostack, nomem),
+            );
+        }
+        0.0
     }
 
     #[target_feature(enable = "avx512f,avx512fp16")]

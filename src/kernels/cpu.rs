@@ -3,6 +3,8 @@
 use super::aligned::AlignedBuf;
 use super::pool::Pool;
 use std::cell::RefCell;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use std::sync::OnceLock;
 
 /// Proof that the CPU has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,7 @@ pub struct Avx512 {
     bf16: bool,
     f16: bool,
     vnni: bool,
+    amx: bool,
 }
 
 impl Avx2 {
@@ -38,7 +41,8 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl")
         {
             let (bf16, f16) = (is_x86_feature_detected!("avx512bf16"), is_x86_feature_detected!("avx512fp16"));
-            return Some(Avx512 { bf16, f16, vnni: is_x86_feature_detected!("avx512vnni") });
+            let vnni = is_x86_feature_detected!("avx512vnni");
+            return Some(Avx512 { bf16, f16, vnni, amx: bf16 && may_use_tiles() });
         }
         None
     }
@@ -59,10 +63,43 @@ impl Avx512 {
         Avx512 { vnni: false, ..self }
     }
 
+    /// Whether the CPU also multiplies bf16 in tile registers (AMX-BF16: `tdpbf16ps`), and the system lets this process use them.
+    pub fn has_amx(self) -> bool {
+        self.amx
+    }
+
+    /// The token of a CPU that is the same but for AMX, to test and compare what such a one does.
+    fn without_amx(self) -> Avx512 {
+        Avx512 { amx: false, ..self }
+    }
+
     /// Whether the CPU also multiplies and adds f16 (AVX-512 FP16: `vfmadd231ph`).
     pub fn has_f16(self) -> bool {
         self.f16
     }
+}
+
+/// Whether the CPU has AMX for bf16, and Linux gives this process the registers, 8 KB a thread, for which it must be asked
+/// (Documentation/arch/x86/xstate.rst of the kernel).
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn may_use_tiles() -> bool {
+    /// In EDX of leaf 7: AMX-BF16 and AMX-TILE.
+    const FEATURES: u32 = 1 << 22 | 1 << 24;
+    const ARCH_REQ_XCOMP_PERM: libc::c_int = 0x1023;
+    const XFEATURE_XTILE_DATA: libc::c_ulong = 18;
+    static GRANTED: OnceLock<bool> = OnceLock::new();
+    *GRANTED.get_or_init(|| {
+        use std::arch::x86_64::{__cpuid_count, __get_cpuid_max};
+        let has_leaf = __get_cpuid_max(0).0 >= 7;
+        // SAFETY: this asks for a permission, and has no other effect; where it is not known it fails.
+        let ask = || unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA) };
+        has_leaf && __cpuid_count(7, 0).edx & FEATURES == FEATURES && ask() == 0
+    })
+}
+
+#[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]
+fn may_use_tiles() -> bool {
+    false
 }
 
 /// An instruction set. A variant other than `Scalar` exists only where the CPU can execute it.
@@ -72,7 +109,7 @@ pub enum Isa {
     Scalar,
     /// 256-bit vectors with fused multiply-add.
     Avx2(Avx2),
-    /// 512-bit vectors, 32 registers, masks.
+    /// 512-bit vectors, 32 registers, masks; and what its token says of more.
     Avx512(Avx512),
 }
 
@@ -86,7 +123,10 @@ impl Isa {
     pub fn all() -> Vec<Isa> {
         let mut found = vec![Isa::Scalar];
         found.extend(Avx2::new().map(Isa::Avx2));
-        found.extend(Avx512::new().map(Isa::Avx512));
+        if let Some(token) = Avx512::new() {
+            found.push(Isa::Avx512(token.without_amx()));
+            found.extend(token.has_amx().then_some(Isa::Avx512(token)));
+        }
         found
     }
 
@@ -95,6 +135,7 @@ impl Isa {
         match self {
             Isa::Scalar => "portable",
             Isa::Avx2(_) => "avx2",
+            Isa::Avx512(token) if token.has_amx() => "amx",
             Isa::Avx512(_) => "avx512",
         }
     }

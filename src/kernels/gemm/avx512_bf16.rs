@@ -7,11 +7,11 @@ use super::avx512::lane_mask;
 use crate::kernels::cpu::Isa;
 use std::arch::x86_64::*;
 
-/// Neighbours in a row become pairs: words of (x0, x1), (x2, x3) and so on, ⌈n/2⌉ of them. Rows of words are `width` words
-/// apart; `size` is (`row_stride`, rows, columns).
+/// Neighbours in a row become pairs: words of (x0, x1), (x2, x3) and so on, and zeros up to a multiple of 16 words. Rows of words
+/// are `width` words apart; `size` is (`row_stride`, rows, columns).
 pub(super) fn narrow_rows(isa: Isa, data: &[f32], size: (usize, usize, usize), out: &mut [f32], width: usize) {
     let (row_stride, n_rows, n_cols) = size;
-    let n_words = n_cols.div_ceil(2);
+    let n_words = n_cols.div_ceil(2).next_multiple_of(16);
     assert!(n_rows == 0 || (n_rows - 1) * row_stride + n_cols <= data.len(), "{n_rows} rows of {n_cols} columns");
     assert!(n_rows == 0 || (n_rows - 1) * width + n_words <= out.len(), "room for {n_rows} rows of {n_words} words");
     check(isa);
@@ -26,6 +26,8 @@ pub(super) struct Groups {
     pub(super) width: usize,
     /// Words from one group to the next.
     pub(super) stride: usize,
+    /// Steps of a group; those that no row is left for are zeros.
+    pub(super) n_steps: usize,
 }
 
 /// Rows become steps of pairs: word c of step s holds elements c of rows 2 s and 2 s + 1, which lie `row_stride` apart.
@@ -69,8 +71,7 @@ unsafe fn pair_neighbours(
                 _mm_prefetch::<_MM_HINT_T0>(x.wrapping_add(ahead + 16).cast());
                 let low = _mm512_maskz_loadu_ps(lane_mask(left), x);
                 let high = _mm512_maskz_loadu_ps(lane_mask(left.saturating_sub(16)), x.wrapping_add(16));
-                let words = out.add(row * width + first / 2);
-                _mm512_mask_storeu_ps(words, lane_mask(left.div_ceil(2)), halves(high, low));
+                _mm512_storeu_ps(out.add(row * width + first / 2), halves(high, low));
             }
         }
     }
@@ -85,7 +86,7 @@ unsafe fn pair_rows(
     out: *mut f32,
     groups: Groups,
 ) {
-    let Groups { width, stride } = groups;
+    let Groups { width, stride, n_steps } = groups;
     let ahead = 2 * (AHEAD / n_cols.max(1)).max(1) * row_stride;
     for step in 0..depth.div_ceil(2) {
         let low = data.wrapping_add(2 * step * row_stride);
@@ -111,6 +112,11 @@ unsafe fn pair_rows(
                 }
             }
         }
+    }
+    let n_written = depth.div_ceil(2).min(n_steps);
+    for group in 0..n_cols.div_ceil(width) {
+        // SAFETY: `out` is writable at all steps of all groups.
+        unsafe { out.add(group * stride + n_written * width).write_bytes(0, (n_steps - n_written) * width) };
     }
 }
 
@@ -153,11 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_rounded_to_nearest_and_even_and_an_odd_last_one_is_paired_with_zero() {
+    fn neighbours_are_rounded_to_nearest_and_even_and_zeros_follow() {
         let Some(isa) = isa() else { return };
         let x = samples();
         for n in 0..x.len() {
-            let mut out = vec![f32::NAN; n.div_ceil(2)];
+            let mut out = vec![f32::NAN; n.div_ceil(2).next_multiple_of(16)];
             narrow_rows(isa, &x, (n, 1, n), &mut out, 0);
             let mut wanted: Vec<u16> = x[..n].iter().map(|&x| rounded(x)).collect();
             wanted.resize(2 * out.len(), 0);
@@ -166,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn rows_become_pairs_in_groups_padded_with_zeros() {
+    fn rows_become_pairs_in_groups_padded_with_zeros_on_both_sides() {
         let Some(isa) = isa() else { return };
         let x = samples();
         let sizes: [(usize, usize, usize, usize); 6] =
             [(32, 4, 32, 32), (20, 5, 7, 32), (50, 3, 50, 50), (40, 1, 33, 112), (40, 3, 37, 14), (70, 2, 70, 32)];
         for (row_stride, depth, n_cols, width) in sizes {
-            let (n_steps, n_groups) = (depth.div_ceil(2), n_cols.div_ceil(width));
-            let groups = Groups { width, stride: n_steps * width };
+            let (n_steps, n_groups) = (depth.div_ceil(2) + 1, n_cols.div_ceil(width));
+            let groups = Groups { width, stride: n_steps * width, n_steps };
             let mut out = vec![f32::NAN; n_groups * groups.stride];
             // SAFETY: there is room for all groups.
             unsafe { copy_rows(isa, &x, (row_stride, depth, n_cols), out.as_mut_ptr(), groups) };
@@ -190,9 +196,9 @@ mod tests {
     #[test]
     fn infinity_and_nan_are_kept_and_what_is_too_small_becomes_zero() {
         let Some(isa) = isa() else { return };
-        let mut out = [0.0; 2];
+        let mut out = [0.0; 16];
         let x = [f32::INFINITY, f32::from_bits(0xffff_ffff), f32::NEG_INFINITY, 1e-40];
-        narrow_rows(isa, &x, (4, 1, 4), &mut out, 2);
+        narrow_rows(isa, &x, (4, 1, 4), &mut out, 16);
         let found: &[u16] = bytemuck::cast_slice(&out);
         assert_eq!((found[0], found[2], found[3]), (0x7f80, 0xff80, 0));
         assert!(f32::from_bits((found[1] as u32) << 16).is_nan());

@@ -18,9 +18,12 @@
 //! time (AMD Zen 4, bf16).
 //!
 //! Each element of C is one chain of multiply-adds over the inner dimension in ascending order; between blocks it rests in
-//! C, in full precision. So its value depends on nothing but its row of A and its column of B: not on the number of rows
-//! computed with it, nor on threads. Training, prefill and decode therefore agree bit for bit.
+//! C, in full precision. (In tile registers it is a chain of sums of 32 products each.) So its value depends on nothing but its
+//! row of A and its column of B: not on the number of rows computed with it, nor on threads. Training, prefill and decode
+//! therefore agree bit for bit.
 
+#[cfg(target_arch = "x86_64")]
+pub(super) mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -33,12 +36,14 @@ mod avx512_f16;
 mod avx512_int8;
 mod pack;
 mod portable;
+mod precision;
 pub(super) mod transpose;
+
+pub use precision::Precision;
 
 use super::aligned::AlignedBuf;
 use super::cpu::{Cpu, Isa};
 use super::shared::SharedSlice;
-use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -56,69 +61,6 @@ const LONG_BLOCK_STEPS: usize = 768;
 /// beforehand. Sixteen more than steps, so that the rows of a tile do not fall on the same sets of the cache.
 const COPY_STRIDE: usize = BLOCK_STEPS + 16;
 const LONG_COPY_STRIDE: usize = LONG_BLOCK_STEPS + 16;
-
-/// The numbers that a product multiplies; its sums are f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// f32 throughout.
-    #[default]
-    F32,
-    /// Both operands rounded to bf16 (8 bits of precision, f32's range) while they are packed.
-    Bf16,
-    /// Both operands scaled and rounded to f16 (11 bits of precision) while they are packed; sums of a few dozen products
-    /// are in f16 too.
-    F16,
-    /// Rows of A and columns of B scaled and rounded to 8-bit codes while they are packed; sums of their products are exact.
-    Int8,
-}
-
-impl Precision {
-    /// Every precision, the most exact first.
-    pub const ALL: [Precision; 4] = [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8];
-
-    /// The name that reports show.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-            Precision::F16 => "f16",
-            Precision::Int8 => "int8",
-        }
-    }
-
-    /// Inner elements that a block holds at most.
-    fn block_k(self) -> usize {
-        match self {
-            Precision::F32 => BLOCK_STEPS,
-            Precision::Bf16 => 2 * LONG_BLOCK_STEPS,
-            Precision::F16 => 2 * BLOCK_STEPS,
-            Precision::Int8 => 4 * BLOCK_STEPS,
-        }
-    }
-
-    /// The precision of what should not be rounded to 8 bits where this one does: itself, or else the fastest of floats.
-    pub fn of_floats(self, isa: Isa) -> Precision {
-        if self == Precision::Int8 { Precision::fastest_of_floats(isa) } else { self }
-    }
-
-    /// The precision in which `isa` multiplies floats fastest.
-    pub fn fastest_of_floats(isa: Isa) -> Precision {
-        let halves = [Precision::F16, Precision::Bf16];
-        halves.into_iter().find(|precision| precision.is_available(isa)).unwrap_or(Precision::F32)
-    }
-
-    /// Whether `isa` can multiply in this precision.
-    pub fn is_available(self, isa: Isa) -> bool {
-        match (self, isa) {
-            (Precision::F32, _) => true,
-            (Precision::Bf16, Isa::Avx512(token)) => token.has_bf16(),
-            (Precision::F16, Isa::Avx512(token)) => token.has_f16(),
-            (Precision::Int8, Isa::Avx512(token)) => token.has_vnni(),
-            (Precision::Bf16 | Precision::F16 | Precision::Int8, _) => false,
-        }
-    }
-}
 
 /// A read-only matrix with any strides, in elements.
 #[derive(Debug, Clone, Copy)]
@@ -185,12 +127,15 @@ pub(super) struct Tile {
     pub(super) n_cols: usize,
 }
 
-/// Rows that the micro-kernel of `isa` computes at once.
-pub(super) fn tile_rows(isa: Isa) -> usize {
+/// Rows that the micro-kernel of `isa` and `precision` computes at once.
+#[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+pub(super) fn tile_rows(isa: Isa, precision: Precision) -> usize {
     match isa {
         Isa::Scalar => portable::ROWS,
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2(_) => avx2::ROWS,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) if precision.is_in_tiles(isa) => amx::ROWS,
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(_) => avx512::ROWS,
         #[cfg(not(target_arch = "x86_64"))]
@@ -201,11 +146,15 @@ pub(super) fn tile_rows(isa: Isa) -> usize {
 /// Runs the micro-kernel of `isa` and `precision`.
 ///
 /// # Safety
-/// `precision` is available on `isa`; `n_rows <= tile_rows(isa)` and `n_cols <= PANEL`; A, B and `start` (if not null) are readable and C writable at all
-/// places that the strides reach, B over full panels; no other thread writes to them.
+/// `precision` is available on `isa`; `n_rows <= tile_rows(isa, precision)` and `n_cols <= PANEL`; A, B and `start` (if not null)
+/// are readable and C writable at all places that the strides reach, B over full panels; no other thread writes to them. What
+/// multiplies in tile registers has them configured, and [`amx::tile`] says what else it reads.
 pub(super) unsafe fn tile(isa: Isa, precision: Precision, t: Tile) {
-    debug_assert!(t.n_rows <= tile_rows(isa) && t.n_cols <= PANEL);
+    debug_assert!(t.n_rows <= tile_rows(isa, precision) && t.n_cols <= PANEL);
     match isa {
+        // SAFETY: passed on from the caller.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) if precision.is_in_tiles(isa) => unsafe { amx::tile(t) },
         // SAFETY: passed on from the caller, who also made sure that this CPU multiplies bf16.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(_) if precision == Precision::Bf16 => unsafe { avx512::tile_bf16(t) },
@@ -225,6 +174,16 @@ pub(super) unsafe fn tile(isa: Isa, precision: Precision, t: Tile) {
         _ => unsafe { portable::tile(t) },
     }
 }
+
+/// What the micro-kernel needs of its thread while it is called.
+#[cfg(target_arch = "x86_64")]
+fn registers(isa: Isa, precision: Precision) -> Option<amx::Registers> {
+    // SAFETY: the CPU has AMX.
+    precision.is_in_tiles(isa).then(|| unsafe { amx::Registers::configure() })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn registers(_: Isa, _: Precision) {}
 
 /// A right-hand side packed once and used many times: the weights of an inference engine, or of a head that is applied
 /// chunk by chunk.
@@ -396,8 +355,13 @@ enum Part {
     LowerPanels,
 }
 
-/// Row tiles that a task takes at most: 112 x 768 words of A, 344 KB, stay in the L2 cache while panels pass by.
+/// Rows that a task takes at most, and its row tiles: 112 x 768 words of A, 344 KB, stay in the L2 cache while panels pass by.
+const MAX_ROWS: usize = 112;
 const MAX_TILES: usize = 8;
+
+fn max_tiles(tile_rows: usize) -> usize {
+    MAX_TILES.min(MAX_ROWS / tile_rows)
+}
 
 /// Words of the panels that pass by all row tiles of a task before the next panels come: 512 KB, which stay in the L2 cache
 /// beside the block of A.
@@ -414,7 +378,7 @@ impl RowBlocks {
     /// At least `n_tasks` blocks where there are as many tiles, and as many for each thread.
     fn new(n_rows: usize, tile_rows: usize, n_tasks: usize, n_threads: usize) -> RowBlocks {
         let n_tiles = n_rows.div_ceil(tile_rows);
-        let n_blocks = n_tiles.div_ceil(MAX_TILES).max(n_tasks).next_multiple_of(n_threads).min(n_tiles);
+        let n_blocks = n_tiles.div_ceil(max_tiles(tile_rows)).max(n_tasks).next_multiple_of(n_threads).min(n_tiles);
         RowBlocks { n_rows, tile_rows, n_blocks }
     }
 
@@ -436,7 +400,7 @@ fn multiply_block(
     then: Option<&Then>,
 ) {
     check_shapes(a.matrix, b.n_cols, c, start);
-    let (isa, n_rows, tile_rows) = (cpu.isa, a.matrix.n_rows, tile_rows(cpu.isa));
+    let (isa, n_rows, tile_rows) = (cpu.isa, a.matrix.n_rows, tile_rows(cpu.isa, precision));
     // Where rows are few (decode), columns are cut too.
     let n_tasks = 4 * cpu.n_threads();
     let n_panels = b.n_cols.div_ceil(PANEL);
@@ -481,11 +445,12 @@ unsafe fn multiply_rows(
 ) {
     let PackedBlock { n_cols, k, depth, .. } = b;
     let (n_steps, panel_len) = (pack::n_steps(precision, depth), pack::stored_steps(precision, depth) * PANEL);
-    let tile_rows = tile_rows(isa);
+    let tile_rows = tile_rows(isa, precision);
+    let _registers = registers(isa, precision);
     A_BLOCK.with_borrow_mut(|buf| {
         let block = match a.tiles {
             #[cfg(target_arch = "x86_64")]
-            Some(tiles) => pack::ABlock::of_tiles(tiles, tile_rows, rows.start, depth),
+            Some(tiles) => pack::ABlock::of_tiles(isa, tiles, rows.start, depth),
             _ => pack::ABlock::copy((isa, precision), buf, a.matrix, rows.clone(), k, depth),
         };
         let group = (GROUP_WORDS / panel_len.max(1)).max(1);
@@ -576,7 +541,8 @@ fn multiply_on_thread(
     assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
     assert!(precision.is_available(isa), "{} products on {}", precision.name(), isa.name());
     check_shapes(a, b.n_cols, c, start);
-    let (n_panels, block_rows) = (b.n_cols.div_ceil(PANEL), MAX_TILES * tile_rows(isa));
+    let tile_rows = tile_rows(isa, precision);
+    let (n_panels, block_rows) = (b.n_cols.div_ceil(PANEL), max_tiles(tile_rows) * tile_rows);
     let c = SharedSlice::new(c);
     for_each_block(precision, precision.block_k(), b.n_rows, |k, depth, _| {
         let panel_len = pack::stored_steps(precision, depth) * PANEL;
@@ -617,12 +583,12 @@ impl Panels {
     }
 
     fn panel_len(&self) -> usize {
-        pack::n_steps(self.precision, self.n_rows) * PANEL
+        pack::stored_steps(self.precision, self.n_rows) * PANEL
     }
 }
 
-/// The part of a right-hand side that a small product takes: some rows, of which the first has an even number, and as
-/// many columns from the first on as C has.
+/// The part of a right-hand side that a small product takes: some rows, of which the first has an even number (in tile registers a
+/// multiple of 32), and as many columns from the first on as C has.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a>(pub(super) &'a Panels, pub(super) usize);
 
@@ -642,7 +608,9 @@ pub(super) fn small_gemm(
     }
     assert!(first.is_multiple_of(2) && first + a.n_cols <= b.n_rows, "rows {first} + {} of {}", a.n_cols, b.n_rows);
     assert!(n <= b.n_cols && (m - 1) * c_row + n <= c.len(), "C of {} elements is too short", c.len());
-    let (tile_rows, first) = (tile_rows(isa), pack::n_steps(precision, first) * PANEL);
+    assert!(!precision.is_in_tiles(isa) || first.is_multiple_of(32), "row {first} is within a tile");
+    let (tile_rows, first) = (tile_rows(isa, precision), pack::n_steps(precision, first) * PANEL);
+    let _registers = registers(isa, precision);
     A_BLOCK.with_borrow_mut(|buf| {
         let block = match precision {
             Precision::F32 => pack::ABlock::in_place(a),

@@ -9,7 +9,7 @@
 use super::transpose::transpose;
 use super::{AlignedBuf, BLOCK_STEPS, COPY_STRIDE, Cpu, Isa, LONG_COPY_STRIDE, Matrix, PANEL, Precision};
 #[cfg(target_arch = "x86_64")]
-use super::{avx512_bf16, avx512_f16, avx512_int8};
+use super::{amx, avx512_bf16, avx512_f16, avx512_int8};
 use crate::kernels::cpu::for_each_isa;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -23,10 +23,19 @@ pub(super) fn n_steps(precision: Precision, depth: usize) -> usize {
     }
 }
 
-/// Steps that are stored for `depth` inner elements: in f16 and int8 one more than are multiplied, for the scales.
+/// Steps that are stored for `depth` inner elements: in f16 and int8 one more than are multiplied, for the scales; in bf16 zeros up
+/// to a multiple of [`WHOLE_STEPS`].
 pub(super) fn stored_steps(precision: Precision, depth: usize) -> usize {
-    n_steps(precision, depth) + usize::from(matches!(precision, Precision::F16 | Precision::Int8))
+    let n_steps = n_steps(precision, depth);
+    match precision {
+        Precision::F32 => n_steps,
+        Precision::Bf16 => n_steps.next_multiple_of(WHOLE_STEPS),
+        Precision::F16 | Precision::Int8 => n_steps + 1,
+    }
 }
+
+/// Steps that a tile register takes at once.
+const WHOLE_STEPS: usize = 16;
 
 /// Words that a task packs at least, 64 KB, so that small matrices are not torn apart.
 const TASK_WORDS: usize = 16_384;
@@ -35,7 +44,7 @@ const TASK_WORDS: usize = 16_384;
 pub(super) fn pack_block(cpu: &Cpu, precision: Precision, b: Matrix, k: usize, depth: usize, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if precision == Precision::Bf16 && b.col_stride == 1 {
-        return sweep(cpu, b, k, depth, PANEL, out);
+        return sweep(cpu, b, k, depth, Order::Steps(PANEL), out);
     }
     let n_panels = b.n_cols.div_ceil(PANEL);
     let panel_len = stored_steps(precision, depth) * PANEL;
@@ -54,20 +63,84 @@ pub(super) fn pack_block(cpu: &Cpu, precision: Precision, b: Matrix, k: usize, d
 /// Copies rows `k..k + depth` of a row-major matrix to pairs of bf16 in groups of `width` columns, one after the other.
 /// Tasks are of whole rows, which memory gives several times faster than pieces of them that lie a row apart.
 #[cfg(target_arch = "x86_64")]
-fn sweep(cpu: &Cpu, x: Matrix, k: usize, depth: usize, width: usize, out: &mut [f32]) {
-    let n_steps = n_steps(Precision::Bf16, depth);
-    let (groups, n_groups) = (avx512_bf16::Groups { width, stride: n_steps * width }, x.n_cols.div_ceil(width));
-    let shared = super::SharedSlice::new(&mut out[..n_groups * groups.stride]);
+fn sweep(cpu: &Cpu, x: Matrix, k: usize, depth: usize, order: Order, out: &mut [f32]) {
+    let (isa, width) = (cpu.isa, order.width());
+    let (n_steps, n_groups) = (stored_steps(Precision::Bf16, depth), x.n_cols.div_ceil(width));
+    let stride = n_steps * width;
+    let shared = super::SharedSlice::new(&mut out[..n_groups * stride]);
     // As many tasks for each thread.
-    let n_tasks = (n_groups * groups.stride / TASK_WORDS).max(1).next_multiple_of(cpu.n_threads());
+    let n_tasks = (n_groups * stride / TASK_WORDS).max(1).next_multiple_of(cpu.n_threads());
     let steps_per_task = n_steps.div_ceil(n_tasks).max(1);
-    let isa = cpu.isa;
+    let steps_per_task =
+        if order == Order::Tiles { steps_per_task.next_multiple_of(WHOLE_STEPS) } else { steps_per_task };
     cpu.pool.for_pieces(n_steps, steps_per_task, |_, steps| {
-        let rows = 2 * steps.start..(2 * steps.end).min(depth);
-        let data = &x.data[(k + rows.start) * x.row_stride..];
-        let out = shared.as_ptr_at(steps.start * width);
-        // SAFETY: each step is written by one task, and there is room for those of all groups.
-        unsafe { avx512_bf16::copy_rows(isa, data, (x.row_stride, rows.len(), x.n_cols), out, groups) };
+        let rows = (2 * steps.start).min(depth)..(2 * steps.end).min(depth);
+        let data = x.data.get((k + rows.start) * x.row_stride..).unwrap_or_default();
+        let size = (x.row_stride, rows.len(), x.n_cols);
+        match order {
+            Order::Steps(width) => {
+                let groups = avx512_bf16::Groups { width, stride, n_steps: steps.len() };
+                // SAFETY: each step is written by one task, and there is room for those of all groups.
+                unsafe { avx512_bf16::copy_rows(isa, data, size, shared.as_ptr_at(steps.start * width), groups) };
+            }
+            Order::Tiles => copy_tiles(isa, data, size, &shared, steps.start * width, stride),
+        }
+    });
+}
+
+/// How the words of a group of columns follow each other.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Step by step, those of so many columns.
+    Steps(usize),
+    /// For tile registers: [`amx::ROWS`] columns, of which each has [`amx::WORDS`] steps before the next column follows.
+    Tiles,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Order {
+    /// That of the left-hand side when it is transposed.
+    fn of_left(isa: Isa) -> Order {
+        let in_tiles = Precision::Bf16.is_in_tiles(isa);
+        if in_tiles { Order::Tiles } else { Order::Steps(super::tile_rows(isa, Precision::Bf16)) }
+    }
+
+    fn width(self) -> usize {
+        match self {
+            Order::Steps(width) => width,
+            Order::Tiles => amx::ROWS,
+        }
+    }
+}
+
+/// Copies rows to groups of columns in the order [`Order::Tiles`], the first at word `first` and each `stride` words behind the one
+/// before it. The caller's thread alone writes there.
+#[cfg(target_arch = "x86_64")]
+fn copy_tiles(
+    isa: Isa,
+    data: &[f32],
+    (row_stride, depth, n_cols): (usize, usize, usize),
+    out: &super::SharedSlice<f32>,
+    first: usize,
+    stride: usize,
+) {
+    const SQUARE: usize = amx::WORDS * amx::WORDS;
+    PAIRS.with_borrow_mut(|buf| {
+        let n_squares = n_cols.div_ceil(amx::WORDS);
+        let steps = buf.at_least(n_squares * SQUARE);
+        let groups = avx512_bf16::Groups { width: amx::WORDS, stride: SQUARE, n_steps: amx::WORDS };
+        for (block, row) in (0..depth).step_by(2 * amx::WORDS).enumerate() {
+            let size = (row_stride, depth.min(row + 2 * amx::WORDS) - row, n_cols);
+            // SAFETY: there is room for all groups.
+            unsafe { avx512_bf16::copy_rows(isa, &data[row * row_stride..], size, steps.as_mut_ptr(), groups) };
+            for (i, square) in steps[..n_squares * SQUARE].chunks_exact(SQUARE).enumerate() {
+                let at = first + i / 2 * stride + (2 * block + i % 2) * SQUARE;
+                // SAFETY: as the caller promised.
+                let out = unsafe { out.range(at..at + SQUARE) };
+                transpose(isa, (square, amx::WORDS), (amx::WORDS, amx::WORDS), (out, amx::WORDS));
+            }
+        }
     });
 }
 
@@ -75,9 +148,9 @@ fn sweep(cpu: &Cpu, x: Matrix, k: usize, depth: usize, width: usize, out: &mut [
 /// needs. Then [`ABlock::of_tiles`] finds a task's rows.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn pack_tiles<'a>(cpu: &Cpu, a: Matrix, k: usize, depth: usize, buf: &'a mut AlignedBuf) -> &'a [f32] {
-    let tile_rows = super::tile_rows(cpu.isa);
-    let tiles = buf.at_least(a.n_rows.next_multiple_of(tile_rows) * n_steps(Precision::Bf16, depth));
-    sweep(cpu, a.transposed(), k, depth, tile_rows, tiles);
+    let order = Order::of_left(cpu.isa);
+    let tiles = buf.at_least(a.n_rows.next_multiple_of(order.width()) * stored_steps(Precision::Bf16, depth));
+    sweep(cpu, a.transposed(), k, depth, order, tiles);
     tiles
 }
 
@@ -118,18 +191,11 @@ fn copy_rows(isa: Isa, precision: Precision, data: &[f32], size: (usize, usize, 
         #[cfg(target_arch = "x86_64")]
         Precision::Bf16 => {
             let (_, depth, n_cols) = size;
-            let n_words = n_steps(precision, depth) * width;
-            assert!(n_cols <= width && n_words <= out.len(), "room for {depth} rows of {n_cols} columns");
+            let n_steps = stored_steps(precision, depth);
+            assert!(n_cols <= width && n_steps * width <= out.len(), "room for {depth} rows of {n_cols} columns");
+            let groups = avx512_bf16::Groups { width, stride: n_steps * width, n_steps };
             // SAFETY: it is all one group, for which there is room.
-            unsafe {
-                avx512_bf16::copy_rows(
-                    isa,
-                    data,
-                    size,
-                    out.as_mut_ptr(),
-                    avx512_bf16::Groups { width, stride: n_words },
-                )
-            }
+            unsafe { avx512_bf16::copy_rows(isa, data, size, out.as_mut_ptr(), groups) }
         }
         _ => copy_rows_f32(isa, data, size, out, width),
     }
@@ -233,10 +299,11 @@ impl<'a> ABlock<'a> {
 
     /// Rows from `first` on, a multiple of `tile_rows`, of what [`pack_tiles`] made of `depth` inner elements.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn of_tiles(tiles: &'a [f32], tile_rows: usize, first: usize, depth: usize) -> ABlock<'a> {
-        let n_steps = n_steps(Precision::Bf16, depth);
-        let tile_stride = Some((tile_rows, n_steps * tile_rows));
-        ABlock { data: &tiles[first * n_steps..], row_stride: 1, col_stride: tile_rows, tile_stride }
+    pub(super) fn of_tiles(isa: Isa, tiles: &'a [f32], first: usize, depth: usize) -> ABlock<'a> {
+        let (order, n_steps) = (Order::of_left(isa), stored_steps(Precision::Bf16, depth));
+        let row_stride = if order == Order::Tiles { amx::WORDS } else { 1 };
+        let tile_stride = Some((order.width(), n_steps * order.width()));
+        ABlock { data: &tiles[first * n_steps..], row_stride, col_stride: order.width(), tile_stride }
     }
 
     pub(super) fn copy(
@@ -255,10 +322,18 @@ impl<'a> ABlock<'a> {
         if precision == Precision::Int8 {
             return ABlock::codes(isa, buf, a, rows, k, depth);
         }
-        let (n_rows, n_steps) = (rows.len(), n_steps(precision, depth));
+        let (n_rows, n_steps) = (rows.len(), stored_steps(precision, depth));
+        let n_whole = n_rows.next_multiple_of(super::tile_rows(isa, precision));
         if a.col_stride != 1 {
             assert_eq!(a.row_stride, 1, "A has unit stride in one direction");
-            let data = buf.at_least(n_rows * n_steps);
+            let data = buf.at_least(n_whole * n_steps);
+            #[cfg(target_arch = "x86_64")]
+            if precision.is_in_tiles(isa) {
+                let stride = n_steps * amx::ROWS;
+                let (from, out) = (&a.data[rows.start + k * a.col_stride..], super::SharedSlice::new(data));
+                copy_tiles(isa, from, (a.col_stride, depth, n_rows), &out, 0, stride);
+                return ABlock::of_tiles(isa, data, 0, depth);
+            }
             let first = rows.start + k * a.col_stride;
             copy_rows(isa, precision, &a.data[first..], (a.col_stride, depth, n_rows), data, n_rows);
             return ABlock { data, row_stride: 1, col_stride: n_rows, tile_stride: None };
@@ -268,7 +343,7 @@ impl<'a> ABlock<'a> {
             return ABlock { data: &a.data[first..], row_stride: a.row_stride, col_stride: 1, tile_stride: None };
         }
         let stride = if n_steps <= BLOCK_STEPS { COPY_STRIDE } else { LONG_COPY_STRIDE.max(n_steps + 16) };
-        let data = buf.at_least(n_rows * stride);
+        let data = buf.at_least(n_whole * stride);
         if precision == Precision::F32 {
             for (r, out) in data.chunks_exact_mut(stride).take(n_rows).enumerate() {
                 out[..depth].copy_from_slice(&a.data[first + r * a.row_stride..][..depth]);
@@ -318,7 +393,7 @@ impl<'a> ABlock<'a> {
         depth: usize,
     ) -> ABlock<'a> {
         use avx512_f16::TILE_WORDS;
-        let (tile_rows, n_steps) = (super::tile_rows(isa), stored_steps(Precision::F16, depth));
+        let (tile_rows, n_steps) = (super::tile_rows(isa, Precision::F16), stored_steps(Precision::F16, depth));
         let tile_stride = n_steps.next_multiple_of(16) * TILE_WORDS;
         let data = buf.at_least(rows.len().div_ceil(tile_rows) * tile_stride);
         if a.col_stride != 1 {

@@ -135,7 +135,10 @@ fn a_product_over_no_inner_elements_leaves_c_alone() {
 mod f16 {
     use super::*;
 
-    const BLOCK: usize = 1024;
+    /// Inner elements of a block: as good as equal parts of at most 1,024.
+    fn block(k: usize) -> usize {
+        k.div_ceil(k.div_ceil(1024)).next_multiple_of(2)
+    }
 
     /// The nearest f16; ties go to the even one.
     fn rounded(x: f64) -> f64 {
@@ -156,8 +159,8 @@ mod f16 {
         let mut c = vec![0.0f32; m * n];
         for (i, c) in c.iter_mut().enumerate() {
             let (row, col) = (i / n, i % n);
-            for first in (0..k).step_by(BLOCK) {
-                let inner = first..(first + BLOCK).min(k);
+            for first in (0..k).step_by(block(k)) {
+                let inner = first..(first + block(k)).min(k);
                 let (a, b) = (|j: usize| a[row * k + j], |j: usize| b[j * n + col]);
                 let (scale_a, scale_b) = (scale(inner.clone().map(a)), scale(inner.clone().map(b)));
                 let mut sums = [0.0f32; 2];
