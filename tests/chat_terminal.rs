@@ -186,6 +186,8 @@ fn ctrl_c_stops_an_answer_keeps_what_was_said_and_never_ends_the_chat() {
     chat.say("/set max-tokens 6");
     chat.say("/continue");
     chat.sees("cut after 6 tokens");
+    // Before the prompt the terminal itself would take it, as the end of a line.
+    chat.at_prompt();
     chat.press(CTRL_D);
     assert_eq!(chat.left().code(), Some(0));
 }

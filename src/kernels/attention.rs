@@ -21,7 +21,7 @@ use std::ops::Range;
 
 /// Query rows handled together: two tiles of the widest micro-kernel of vectors, or one of tile registers.
 fn row_block((isa, precision): (Isa, Precision)) -> usize {
-    if precision.is_in_tiles(isa) { 32 } else { 28 }
+    if precision.is_in_tiles(isa) { 64 } else { 28 }
 }
 
 /// What the products of attention are computed with: bf16 where the network learns in it, else f32. (The scales of f16 are

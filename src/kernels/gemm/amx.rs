@@ -1,9 +1,9 @@
 //! Products of bf16 in the tile registers of AMX (Intel Sapphire Rapids and later): the micro-kernel.
 //!
 //! `tdpbf16ps` multiplies 16 rows of 32 numbers by 32 rows of 16 and adds the products to 16 x 16 sums in f32: 16,384 operations
-//! in 16 cycles, eight times as many as AVX-512 makes in f32. Four of the eight registers hold sums, a tile of C of 32 x 32;
-//! two hold A and two B, so each operand that is loaded is multiplied twice (Intel's optimization reference manual, chapter
-//! "Intel AMX instruction set"). With so quick a product the time goes to bringing operands and sums from and to memory.
+//! in 16 cycles, sixteen times as many as AVX-512 makes in f32. Four of the eight registers hold sums, a tile of C of 32 x 32;
+//! two hold A and two B, so each operand that is loaded is multiplied twice (Intel 64 and IA-32 Architectures Optimization Reference
+//! Manual, on AMX). With so quick a product the time goes to bringing operands and sums from and to memory.
 //!
 //! Rust has no stable intrinsics for these instructions, and values cannot stay in tile registers between two `asm!` blocks:
 //! hence one block from the first sums to the last.
@@ -18,8 +18,8 @@ pub(super) const ROWS: usize = 32;
 /// Words of a row of a register: pairs along the inner dimension, or sums of neighbouring columns.
 pub(super) const WORDS: usize = 16;
 
-/// The tile registers of this thread, each of 16 rows of 64 bytes, for as long as this value lives. Released, they cost neither
-/// time when threads are switched nor the core a higher state of power.
+/// The tile registers of this thread, each of 16 rows of 64 bytes, for as long as this value lives. Released, they need not be saved
+/// when threads are switched.
 pub(in crate::kernels) struct Registers(());
 
 impl Registers {
@@ -119,6 +119,7 @@ unsafe fn whole_tile(t: Tile) {
             "test {n_blocks}, {n_blocks}",
             "jz 5f",
             "4:",
+            // The panel's next 32 lines.
             ".irp line, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
             "prefetcht0 [{b} + {b_block} + 64 * \\line]",
             ".endr",
