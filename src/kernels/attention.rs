@@ -1,6 +1,6 @@
 //! Causal attention with grouped queries, forward and backward, without a T x T matrix in memory.
 //!
-//! Work is divided by sequence and key/value head. Within one, queries go by in blocks of some 30 rows whose
+//! Work is divided by sequence and key/value head. Within one, queries go by in blocks of 28 or 64 rows whose
 //! scores against all earlier keys (rows x T floats, in the L2 cache) are computed, turned into probabilities and used at
 //! once; keys after the block's last row are never touched, which saves half of the arithmetic. For the backward pass only
 //! the logarithm of each row's sum is kept and the probabilities are computed again, as in FlashAttention-2 (Dao, arXiv
@@ -19,7 +19,7 @@ use super::shared::SharedSlice;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Query rows handled together: two tiles of the widest micro-kernel of vectors, or one of tile registers.
+/// Query rows handled together: two tiles of the widest micro-kernel of vectors, or of the one of tile registers.
 fn row_block((isa, precision): (Isa, Precision)) -> usize {
     if precision.is_in_tiles(isa) { 64 } else { 28 }
 }

@@ -177,9 +177,10 @@ mod x86 {
         chains.iter().map(|&chain| _mm512_reduce_add_ps(chain)).sum()
     }
 
-    /// Products of a tile instruction, divided by as many as the others' passes are more.
-    pub(super) const TILE_PRODUCTS: usize = 16 * 16 * 32 / TILE_SHARE;
+    /// How many fewer tile instructions are made than others, since each takes so much longer.
     const TILE_SHARE: usize = 32;
+    /// Products of a tile instruction, spread over those of the others that it stands for.
+    pub(super) const TILE_PRODUCTS: usize = 16 * 16 * 32 / TILE_SHARE;
 
     /// # Safety
     /// The CPU has AMX, and the system lets this process use it.

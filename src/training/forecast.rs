@@ -15,8 +15,8 @@ const FLOOR: f64 = 1.17;
 const BY_WEIGHTS: (f64, f64) = (0.191, 0.30);
 /// What too few tokens cost, at a million, and how fast that falls.
 const BY_TOKENS: (f64, f64) = (0.434, 0.42);
-/// What all passes after the first are worth, in passes, if there are many of them. Muennighoff et al. found 15 for models that
-/// were small for their text; here a text has a few hundred thousand tokens and the smallest model a million weights.
+/// What all passes after the first are worth, in passes, if there are many of them. Muennighoff et al. found 15, with far
+/// more text; here a text has a few hundred thousand tokens and the smallest model a million weights.
 const PASSES_WORTH: f64 = 5.5;
 /// Half the width of the interval, as a share, for each factor of e between the tokens of the pilot and those of the run;
 /// and its least.

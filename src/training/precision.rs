@@ -4,12 +4,12 @@
 //!
 //! | the CPU has | `auto` | why |
 //! |---|---|---|
-//! | AMX, and Linux (Intel Sapphire Rapids and later) | bf16 | sixteen times the work of f32 in a cycle: 3,700 GFLOP/s a core against 230; what is left is memory's time, and to round to 8 bits would take more of it |
+//! | AMX, and Linux (Intel Sapphire Rapids and later) | bf16 | sixteen times the work of f32 in a cycle: 3,700 GFLOP/s a core against 230; with int8 in vectors beside it a step takes 7 to 15 % longer |
 //! | AVX-512 FP16 (the same without AMX, as in some virtual machines) | f16 | twice the work of f32 in a cycle: 364 GFLOP/s a core against 176 on an Emerald Rapids, where `vdpbf16ps` has one port and reaches 86; int8 takes 12 to 20 % less time for a step, but how it learns beside f16 has not been measured |
 //! | AVX-512 VNNI (Intel Cascade Lake to Rocket Lake, AMD Zen 4 and 5) | int8 | in linear layers, forward and for the gradients of their inputs, four times the work of f32 and twice that of bf16; the rest is in bf16 where the CPU has that, else in f32 |
 //! | neither | f32 | |
 //!
-//! The other way to divide a step, all in one kind of floats, is `float`: the bytes that `auto` gave before int8 was there.
+//! The other way to divide a step, all in one kind of floats, is `float`: without AMX the bytes that `auto` gave before int8 was there.
 
 use crate::kernels::gemm::Precision;
 use crate::kernels::{Cpu, Isa};
@@ -65,11 +65,9 @@ impl PrecisionChoice {
 }
 
 fn fastest(isa: Isa) -> Precision {
-    if Precision::Bf16.is_in_tiles(isa) {
-        return Precision::Bf16;
-    }
-    let by_speed = [Precision::F16, Precision::Int8, Precision::Bf16];
-    by_speed.into_iter().find(|precision| precision.is_available(isa)).unwrap_or(Precision::F32)
+    let floats = Precision::fastest_of_floats(isa);
+    let takes_codes = floats != Precision::F16 && !floats.is_in_tiles(isa) && Precision::Int8.is_available(isa);
+    if takes_codes { Precision::Int8 } else { floats }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
 pub(super) const ROWS: usize = 32;
 
 /// Words of a row of a register: pairs along the inner dimension, or sums of neighbouring columns.
-pub(super) const WORDS: usize = 16;
+pub(super) const WORDS: usize = super::pack::WHOLE_STEPS;
 
 /// The tile registers of this thread, each of 16 rows of 64 bytes, for as long as this value lives. Released, they need not be saved
 /// when threads are switched.

@@ -608,7 +608,8 @@ pub(super) fn small_gemm(
     }
     assert!(first.is_multiple_of(2) && first + a.n_cols <= b.n_rows, "rows {first} + {} of {}", a.n_cols, b.n_rows);
     assert!(n <= b.n_cols && (m - 1) * c_row + n <= c.len(), "C of {} elements is too short", c.len());
-    assert!(!precision.is_in_tiles(isa) || first.is_multiple_of(32), "row {first} is within a tile");
+    let is_whole = first.is_multiple_of(2 * pack::WHOLE_STEPS);
+    assert!(!precision.is_in_tiles(isa) || is_whole, "row {first} is within a tile");
     let (tile_rows, first) = (tile_rows(isa, precision), pack::n_steps(precision, first) * PANEL);
     let _registers = registers(isa, precision);
     A_BLOCK.with_borrow_mut(|buf| {

@@ -35,7 +35,7 @@ pub(super) fn stored_steps(precision: Precision, depth: usize) -> usize {
 }
 
 /// Steps that a tile register takes at once.
-const WHOLE_STEPS: usize = 16;
+pub(super) const WHOLE_STEPS: usize = 16;
 
 /// Words that a task packs at least, 64 KB, so that small matrices are not torn apart.
 const TASK_WORDS: usize = 16_384;
