@@ -1,14 +1,14 @@
 //! The chat as a person meets it: the real program in a real pseudo-terminal, with a screen and keys.
 #![cfg(unix)]
 
+mod fixture;
 mod scripted;
 mod terminal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command as Program, Stdio};
-use std::sync::OnceLock;
 
 use pty_process::blocking::Command;
 use serde_json::Value;
@@ -20,21 +20,24 @@ const CTRL_G: &str = "\x07";
 const CTRL_Z: &str = "\x1a";
 const UP: &str = "\x1b[A";
 
-/// A folder with runs to talk to, made once: `bird` says "Lovely bird." and no more, `odd` writes what terminals
+/// A folder with runs to talk to, made once for a test: `bird` says "Lovely bird." and no more, `odd` writes what terminals
 /// stumble over, `endless` never stops.
 fn desk() -> &'static Path {
-    static DESK: OnceLock<PathBuf> = OnceLock::new();
-    DESK.get_or_init(|| {
-        // Kept until the process ends: all tests share it, and the system's temporary folder is cleaned anyway.
-        let desk = tempfile::tempdir().expect("a temporary folder").keep();
-        let text = desk.join("text.txt");
-        let documents = (0..40).map(|i| format!("A Lovely bird. sings number {i}.\n<|endoftext|>\n"));
-        fs::write(&text, documents.collect::<String>()).expect("a text");
-        scripted::write(&desk.join("runs/bird"), "Lovely bird.", false, 400, Some(&text));
-        scripted::write(&desk.join("runs/odd"), "鳥 e\u{301}🦜\x1b[1mB.", false, 400, None);
-        scripted::write(&desk.join("runs/endless"), "ha ", true, 200_000, None);
-        desk
-    })
+    thread_local! {
+        static DESK: &'static Path = set_desk();
+    }
+    DESK.with(|desk| *desk)
+}
+
+fn set_desk() -> &'static Path {
+    let desk = fixture::folder_of_thread();
+    let text = desk.join("text.txt");
+    let documents = (0..40).map(|i| format!("A Lovely bird. sings number {i}.\n<|endoftext|>\n"));
+    fs::write(&text, documents.collect::<String>()).expect("a text");
+    scripted::write(&desk.join("runs/bird"), "Lovely bird.", false, 400, Some(&text));
+    scripted::write(&desk.join("runs/odd"), "鳥 e\u{301}🦜\x1b[1mB.", false, 400, None);
+    scripted::write(&desk.join("runs/endless"), "ha ", true, 200_000, None);
+    desk
 }
 
 /// `siskin chat` with `args` in the folder of the runs, before it is started.
