@@ -12,6 +12,7 @@
 
 use super::aligned::AlignedBuf;
 use super::cpu::{Cpu, Isa, for_each_isa};
+use super::element::{Element, ElementsMut, as_floats, narrow};
 use super::gemm::{Matrix, Panels, Precision, Rows, small_gemm};
 use super::math::{exp, max, sum};
 use super::qk_norm_rope::Heads;
@@ -41,15 +42,15 @@ struct KvPanels {
 ///
 /// Row r of `q` (rows `q_stride` apart) sees positions from `first_seen(r)` up to r. Writes D columns of `out` (rows
 /// `out_stride` apart) and the logarithm of each row's sum of exponentials.
-fn attend_rows(
+fn attend_rows<E: Element>(
     (isa, precision): (Isa, Precision),
     kv: &KvPanels,
     d: usize,
-    (q, q_stride): (&[f32], usize),
+    (q, q_stride): (&[E], usize),
     n_rows: usize,
     first_seen: impl Fn(usize) -> usize,
-    scores: &mut AlignedBuf,
-    (out, out_stride): (&mut [f32], usize),
+    (scores, out_rows): (&mut AlignedBuf, &mut AlignedBuf),
+    (out, out_stride): (&mut [E], usize),
     log_sums: &mut [f32],
 ) {
     let scale = 1.0 / (d as f32).sqrt();
@@ -67,7 +68,16 @@ fn attend_rows(
         }
         let out = &mut out[row * out_stride..];
         let p = Matrix::strided(scores, rows, n_keys, stride);
-        small_gemm(isa, p, Rows(&kv.values, 0), out, (d, out_stride), false);
+        match E::elements_mut(out) {
+            ElementsMut::F32(out) => small_gemm(isa, p, Rows(&kv.values, 0), out, (d, out_stride), false),
+            ElementsMut::Bf16(out) => {
+                let sums = out_rows.at_least(rows * d);
+                small_gemm(isa, p, Rows(&kv.values, 0), sums, (d, d), false);
+                for (sums, out) in sums.chunks_exact(d).zip(out.chunks_mut(out_stride)) {
+                    narrow(isa, sums, &mut out[..d]);
+                }
+            }
+        }
     }
 }
 
@@ -120,6 +130,8 @@ for_each_isa! {
 struct Scratch {
     kv: KvPanels,
     scores: AlignedBuf,
+    /// Rows in f32 of what is kept otherwise.
+    rows: AlignedBuf,
     backward: BackwardScratch,
 }
 
@@ -172,14 +184,14 @@ impl<'a> Sequences<'a> {
 /// `qk` is (N, (H+KV)*D) with queries and keys normalised and turned, `qkv` (N, (H+2KV)*D) of which the values are read,
 /// `out` (N, H*D), `log_sums` (N, H) in the order sequence, head, position. Products are in bf16 where `precision` is, else
 /// in f32.
-pub fn causal_attention(
+pub fn causal_attention<E: Element>(
     cpu: &Cpu,
     precision: Precision,
     heads: Heads,
     sequences: Sequences,
-    qk: &[f32],
-    qkv: &[f32],
-    out: &mut [f32],
+    qk: &[E],
+    qkv: &[E],
+    out: &mut [E],
     log_sums: &mut [f32],
 ) {
     let (n_rows, n_positions) = (qk.len() / heads.qk_width(), sequences.n_positions);
@@ -205,7 +217,7 @@ pub fn causal_attention(
                 (q, heads.qk_width()),
                 n_positions,
                 |row| sequences.first_seen(rows.start + row),
-                &mut scratch.scores,
+                (&mut scratch.scores, &mut scratch.rows),
                 (out, out_width),
                 log_sums,
             );
@@ -215,18 +227,18 @@ pub fn causal_attention(
 
 /// The gradients of [`causal_attention`]: overwrites `d_qk` (N, (H+KV)*D) and the value columns of `d_qkv`
 /// (N, (H+2KV)*D).
-pub fn causal_attention_backward(
+pub fn causal_attention_backward<E: Element>(
     cpu: &Cpu,
     precision: Precision,
     heads: Heads,
     sequences: Sequences,
-    qk: &[f32],
-    qkv: &[f32],
-    out: &[f32],
+    qk: &[E],
+    qkv: &[E],
+    out: &[E],
     log_sums: &[f32],
-    d_out: &[f32],
+    d_out: &[E],
     d_qk: &mut [f32],
-    d_qkv: &mut [f32],
+    d_qkv: &mut [E],
 ) {
     let (n_rows, n_positions) = (qk.len() / heads.qk_width(), sequences.n_positions);
     assert_eq!((d_qk.len(), d_qkv.len(), d_out.len()), (qk.len(), qkv.len(), out.len()), "gradients of {n_rows} rows");
@@ -247,7 +259,7 @@ pub fn causal_attention_backward(
             // SAFETY: only this task writes the columns of its key/value head.
             let (d_key, d_value) = unsafe { (d_qk.range(key..key + d), d_qkv.range(value..value + d)) };
             d_key.copy_from_slice(&scratch.backward.d_keys[t * d..(t + 1) * d]);
-            d_value.copy_from_slice(&scratch.backward.d_values[t * d..(t + 1) * d]);
+            narrow(unit.0, &scratch.backward.d_values[t * d..(t + 1) * d], d_value);
         }
     });
 }
@@ -272,29 +284,29 @@ impl Place {
     }
 
     /// The head's keys (T, D).
-    fn keys<'a>(&self, qk: &'a [f32]) -> Matrix<'a> {
+    fn keys<'a, E: Element>(&self, qk: &'a [E]) -> Matrix<'a> {
         let before = self.heads.n_head + self.kv_head;
         self.columns(qk, self.heads.qk_width(), before)
     }
 
     /// Its values (T, D).
-    fn values<'a>(&self, qkv: &'a [f32]) -> Matrix<'a> {
+    fn values<'a, E: Element>(&self, qkv: &'a [E]) -> Matrix<'a> {
         let before = self.heads.n_head + self.heads.n_kv_head + self.kv_head;
         self.columns(qkv, self.heads.qkv_width(), before)
     }
 
     /// The sequence's rows in a matrix with rows of `width`: the columns that follow those of `before` heads (T, D).
-    fn columns<'a>(&self, x: &'a [f32], width: usize, before: usize) -> Matrix<'a> {
+    fn columns<'a, E: Element>(&self, x: &'a [E], width: usize, before: usize) -> Matrix<'a> {
         let d = self.heads.head_dim;
         Matrix::strided(&x[self.rows.start * width + before * d..], self.rows.len(), d, width)
     }
 
-    fn pack_kv(&self, unit: (Isa, Precision), qk: &[f32], qkv: &[f32], kv: &mut KvPanels) {
+    fn pack_kv<E: Element>(&self, unit: (Isa, Precision), qk: &[E], qkv: &[E], kv: &mut KvPanels) {
         kv.keys.pack(unit, self.keys(qk).transposed());
         kv.values.pack(unit, self.values(qkv));
     }
 
-    fn pack_for_backward(&self, unit: (Isa, Precision), qk: &[f32], qkv: &[f32], scratch: &mut Scratch) {
+    fn pack_for_backward<E: Element>(&self, unit: (Isa, Precision), qk: &[E], qkv: &[E], scratch: &mut Scratch) {
         let (size, s) = (self.rows.len() * self.heads.head_dim, &mut scratch.backward);
         scratch.kv.keys.pack(unit, self.keys(qk).transposed());
         s.values_t.pack(unit, self.values(qkv).transposed());
@@ -307,15 +319,15 @@ impl Place {
     ///
     /// With P the probabilities, dP = dO · V^T and delta = sum over d of dO * O: dS = P * (dP - delta) / sqrt(D),
     /// dV += P^T · dO, dK += dS^T · Q, dQ = dS · K.
-    fn head_backward(
+    fn head_backward<E: Element>(
         &self,
         unit: (Isa, Precision),
         head: usize,
         sequences: Sequences,
-        qk: &[f32],
-        out: &[f32],
+        qk: &[E],
+        out: &[E],
         log_sums: &[f32],
-        d_out: &[f32],
+        d_out: &[E],
         d_qk: SharedSlice<f32>,
         scratch: &mut Scratch,
     ) {
@@ -338,9 +350,11 @@ impl Place {
             let d_rows = Matrix::strided(&d_out[row * out_width..], rows, d, out_width);
             small_gemm(isa, q, Rows(&kv.keys, 0), p, (n_keys, stride), false);
             small_gemm(isa, d_rows, Rows(&s.values_t, 0), ds, (n_keys, stride), false);
+            let (o_buf, d_buf) = scratch.rows.at_least(2 * d).split_at_mut(d);
             for r in 0..rows {
                 let t = row + r;
-                let (o, d_o) = (&out[t * out_width..][..d], &d_out[t * out_width..][..d]);
+                let o = as_floats(isa, &out[t * out_width..][..d], o_buf);
+                let d_o = as_floats(isa, &d_out[t * out_width..][..d], d_buf);
                 let range = r * stride..(r + 1) * stride;
                 let seen = sequences.first_seen(self.rows.start + t)..t + 1;
                 score_gradient_row(isa, &mut p[range.clone()], &mut ds[range], seen, log_sums[t], o, d_o);
@@ -550,8 +564,8 @@ mod tests {
             Place { heads: case.heads, rows: 0..90, kv_head: 0 }.pack_kv(unit, &qk, &qkv, &mut kv);
             for n in 1..=90 {
                 let (mut out, mut log_sums) = (vec![0.0; n * 40], vec![0.0; n]);
-                let scores = &mut AlignedBuf::default();
-                attend_rows(unit, &kv, 40, (&qk, 80), n, |_| 0, scores, (&mut out, 40), &mut log_sums);
+                let buffers = (&mut AlignedBuf::default(), &mut AlignedBuf::default());
+                attend_rows(unit, &kv, 40, (&qk, 80), n, |_| 0, buffers, (&mut out, 40), &mut log_sums);
                 assert_eq!(out, whole[..n * 40], "{} {} the first {n}", isa.name(), precision.name());
             }
         }

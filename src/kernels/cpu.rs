@@ -151,6 +151,8 @@ pub struct Cpu {
     pub(super) panels: RefCell<AlignedBuf>,
     /// Its left-hand side, where that is packed for all threads at once.
     pub(super) tiles: RefCell<AlignedBuf>,
+    /// The product itself, where its rows are not to be kept but cannot pass one by one.
+    pub(super) product: RefCell<AlignedBuf>,
     /// Partial sums of reductions over rows.
     pub(super) partials: RefCell<AlignedBuf>,
 }
@@ -168,6 +170,7 @@ impl Cpu {
             pool: Pool::new(n_threads),
             panels: RefCell::default(),
             tiles: RefCell::default(),
+            product: RefCell::default(),
             partials: RefCell::default(),
         }
     }

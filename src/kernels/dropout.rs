@@ -5,6 +5,7 @@
 //! constants are those of "lowbias32" (Wellons, "Prospecting for hash functions", nullprogram.com, 2018).
 
 use super::cpu::{Cpu, Isa, for_each_isa};
+use super::element::{Element, change_floats};
 use super::random::mix;
 use super::shared::SharedSlice;
 
@@ -28,12 +29,12 @@ impl Dropout {
     }
 
     /// Zeroes its elements of `x` and divides the others by 1 - rate: the forward pass, and the backward pass too.
-    pub fn apply(self, cpu: &Cpu, x: &mut [f32]) {
+    pub fn apply<E: Element>(self, cpu: &Cpu, x: &mut [E]) {
         let (n, x, isa) = (x.len(), SharedSlice::new(x), cpu.isa);
         cpu.pool.for_pieces(n, PIECE, |_, range| {
             // SAFETY: tasks have disjoint ranges.
             let x = unsafe { x.range(range.clone()) };
-            piece(isa, self, range.start, x);
+            change_floats(isa, x, |x| piece(isa, self, range.start, x));
         });
     }
 
@@ -43,14 +44,14 @@ impl Dropout {
     }
 
     /// As [`Dropout::apply`], into `out`, where `x` is still needed as it is.
-    pub fn apply_to_copy(self, cpu: &Cpu, x: &[f32], out: &mut [f32]) {
+    pub fn apply_to_copy<E: Element>(self, cpu: &Cpu, x: &[E], out: &mut [E]) {
         assert_eq!(x.len(), out.len(), "a copy of the same length");
         let (out, isa) = (SharedSlice::new(out), cpu.isa);
         cpu.pool.for_pieces(x.len(), PIECE, |_, range| {
             // SAFETY: tasks have disjoint ranges.
             let out = unsafe { out.range(range.clone()) };
             out.copy_from_slice(&x[range.clone()]);
-            piece(isa, self, range.start, out);
+            change_floats(isa, out, |out| piece(isa, self, range.start, out));
         });
     }
 }

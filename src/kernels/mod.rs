@@ -18,6 +18,7 @@ pub mod ceiling;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod dropout;
+pub mod element;
 pub mod embedding;
 pub mod fill;
 pub mod gelu;

@@ -3,15 +3,19 @@
 //! y = x * r * w with r = 1 / sqrt(mean(x^2) + eps). Its gradient: with g = dy * w and x' = x * r,
 //! dx = r * (g - x' * mean(g * x')) and dw = sum over rows of dy * x'.
 
-use super::cpu::{Cpu, for_each_isa};
+use super::cpu::{Cpu, Isa, for_each_isa};
+use super::element::{Element, write_floats};
 use super::math::sum;
 use super::shared::SharedSlice;
+
+/// Floats of a few rows: 8 KB, which stay in the L1 cache.
+const ROW_WORDS: usize = 2048;
 
 /// Rows a task handles; also the size of the pieces over which weight gradients are summed, so it is part of the result.
 pub(super) const ROWS_PER_TASK: usize = 64;
 
 /// y (N, C) = RMSNorm of x (N, C).
-pub fn rms_norm(cpu: &Cpu, x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
+pub fn rms_norm<E: Element>(cpu: &Cpu, x: &[f32], weight: &[f32], eps: f32, y: &mut [E]) {
     let c = weight.len();
     assert_eq!(x.len(), y.len(), "input and output have one shape");
     let (y, isa) = (SharedSlice::new(y), cpu.isa);
@@ -60,9 +64,17 @@ pub(super) fn add_partials(partials: &[f32], total: &mut [f32]) {
     }
 }
 
+/// [`rms_norm`] of some rows on the calling thread.
+pub fn rms_norm_rows<E: Element>(isa: Isa, x: &[f32], weight: &[f32], eps: f32, y: &mut [E]) {
+    // As many rows at once as scratch should hold, if they go by way of it.
+    let rows = (ROW_WORDS / weight.len()).max(1) * weight.len();
+    for (x, y) in x.chunks(rows).zip(y.chunks_mut(rows)) {
+        write_floats(isa, y, |y| rows_forward(isa, x, weight, eps, y));
+    }
+}
+
 for_each_isa! {
-    /// [`rms_norm`] of some rows on the calling thread.
-    pub fn rms_norm_rows(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
+    fn rows_forward(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
         let c = weight.len();
         for (x, y) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)) {
             let scale = inverse_rms(x, eps);

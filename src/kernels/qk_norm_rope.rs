@@ -5,8 +5,10 @@
 //! turns the gradient back (a rotation's transpose is its inverse) and goes through the norm.
 
 use super::cpu::{Cpu, Isa, for_each_isa};
+use super::element::{Element, as_floats, with_floats, write_floats};
 use super::norm::{ROWS_PER_TASK, add_partials, inverse_rms, row_backward};
 use super::shared::SharedSlice;
+use std::ops::Range;
 
 /// Sines and cosines of every position: (T, D/2) each.
 #[derive(Debug, Clone)]
@@ -66,21 +68,24 @@ pub struct QkNorm<'a> {
     pub eps: f32,
 }
 
-/// `qk` (N, (H+KV)*D) = norm and rotation of the first columns of `qkv` (N, (H+2KV)*D), on the calling thread: `position`
-/// says where each row is.
-pub fn qk_norm_rope_rows(
+/// Norm and rotation of some `columns` of one row at `position`, whole heads, on the calling thread. `qkv` are those columns of
+/// queries, keys and values; those of queries and keys go to their places in `qk` ((H+KV)*D).
+pub fn qk_norm_rope<E: Element>(
     isa: Isa,
     heads: Heads,
     table: &RopeTable,
-    position: impl Fn(usize) -> usize,
+    position: usize,
     norm: QkNorm,
+    columns: Range<usize>,
     qkv: &[f32],
-    qk: &mut [f32],
+    qk: &mut [E],
 ) {
-    let width = heads.qk_width();
-    for (row, (qkv, qk)) in qkv.chunks_exact(heads.qkv_width()).zip(qk.chunks_exact_mut(width)).enumerate() {
-        forward_row(isa, heads, table, position(row), norm, &qkv[..width], qk);
-    }
+    let d = heads.head_dim;
+    assert!(columns.start.is_multiple_of(d) && columns.end.is_multiple_of(d), "columns {columns:?} of heads of {d}");
+    let n_head = heads.n_head.saturating_sub(columns.start / d);
+    let columns = columns.start.min(qk.len())..columns.end.min(qk.len());
+    let qkv = &qkv[..columns.len()];
+    write_floats(isa, &mut qk[columns], |qk| forward_row(isa, n_head, d, table, position, norm, qkv, qk));
 }
 
 /// The call for heads of a width that the compiler knows, where it is a usual one: loops over a known few elements
@@ -98,7 +103,8 @@ macro_rules! for_usual_widths {
 
 for_each_isa! {
     fn forward_row(
-        heads: Heads,
+        n_head: usize,
+        head_dim: usize,
         table: &RopeTable,
         position: usize,
         norm: QkNorm<'_>,
@@ -106,7 +112,7 @@ for_each_isa! {
         out: &mut [f32],
     ) {
         let turn = table.at(position);
-        for_usual_widths!(heads.head_dim, forward_heads or forward_any(heads.n_head, turn, norm, row, out));
+        for_usual_widths!(head_dim, forward_heads or forward_any(n_head, turn, norm, row, out));
     }
 }
 
@@ -169,17 +175,17 @@ for_each_isa! {
     }
 }
 
-/// The gradients of [`qk_norm_rope_rows`] for sequences that begin at position 0: overwrites the q and k columns of `d_qkv`,
+/// The gradients of [`qk_norm_rope`] for sequences that begin at position 0: overwrites the q and k columns of `d_qkv`,
 /// adds to the norms' gradients, and destroys `d_qk`.
-pub fn qk_norm_rope_backward(
+pub fn qk_norm_rope_backward<E: Element>(
     cpu: &Cpu,
     heads: Heads,
     table: &RopeTable,
     n_positions: usize,
     norm: QkNorm,
-    qkv: &[f32],
+    qkv: &[E],
     d_qk: &mut [f32],
-    d_qkv: &mut [f32],
+    d_qkv: &mut [E],
     (d_q_norm, d_k_norm): (&mut [f32], &mut [f32]),
 ) {
     let (d, n_rows) = (heads.head_dim, qkv.len() / heads.qkv_width());
@@ -199,14 +205,18 @@ pub fn qk_norm_rope_backward(
                     partials.range((n_partials + task) * d..(n_partials + task + 1) * d),
                 )
             };
+            let (width, wide) = (heads.qk_width(), heads.qkv_width());
             for row in rows {
-                let (width, wide) = (heads.qk_width(), heads.qkv_width());
                 // SAFETY: as above.
                 let (d_qk, d_qkv) = unsafe {
                     (d_qk.range(row * width..(row + 1) * width), d_qkv.range(row * wide..row * wide + width))
                 };
-                let x = &qkv[row * wide..row * wide + width];
-                backward_row(isa, heads, table, row % n_positions, norm, x, d_qk, d_qkv, d_q_norm, d_k_norm);
+                with_floats(width, |buf| {
+                    let x = as_floats(isa, &qkv[row * wide..row * wide + width], buf);
+                    write_floats(isa, d_qkv, |d_qkv| {
+                        backward_row(isa, heads, table, row % n_positions, norm, x, d_qk, d_qkv, d_q_norm, d_k_norm);
+                    });
+                });
             }
         });
     }
@@ -297,7 +307,14 @@ mod tests {
                 let (qkv, wq, wk) = (noise(n_rows * heads.qkv_width(), 1), noise(head_dim, 2), noise(head_dim, 3));
                 let mut qk = vec![0.0; n_rows * heads.qk_width()];
                 let norm = QkNorm { q: &wq, k: &wk, eps: 1e-6 };
-                qk_norm_rope_rows(isa, heads, &table, |row| first + row, norm, &qkv, &mut qk);
+                let rows = qkv.chunks_exact(heads.qkv_width()).zip(qk.chunks_exact_mut(heads.qk_width()));
+                for (row, (qkv, qk)) in rows.enumerate() {
+                    // In two pieces: three of the queries, and the rest.
+                    for columns in [0..3 * head_dim, 3 * head_dim..heads.qkv_width()] {
+                        let part = &qkv[columns.clone()];
+                        qk_norm_rope(isa, heads, &table, first + row, norm, columns, part, qk);
+                    }
+                }
                 for row in 0..n_rows {
                     for h in 0..heads.n_head + heads.n_kv_head {
                         let x = &qkv[row * heads.qkv_width() + h * head_dim..][..head_dim];
@@ -351,7 +368,10 @@ mod tests {
         let forward = |qkv: &[f32], q: &[f32], k: &[f32]| {
             let mut qk = vec![0.0; n_rows * HEADS.qk_width()];
             let norm = QkNorm { q, k, eps: 1e-6 };
-            qk_norm_rope_rows(cpu.isa, HEADS, &table, |row| row % n_positions, norm, qkv, &mut qk);
+            let rows = qkv.chunks_exact(HEADS.qkv_width()).zip(qk.chunks_exact_mut(HEADS.qk_width()));
+            for (row, (qkv, qk)) in rows.enumerate() {
+                qk_norm_rope(cpu.isa, HEADS, &table, row % n_positions, norm, 0..qkv.len(), qkv, qk);
+            }
             qk
         };
         let (mut dx, mut dq, mut dk) = (vec![0.0; qkv.len()], vec![0.0; HEADS.head_dim], vec![0.0; HEADS.head_dim]);

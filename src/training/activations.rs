@@ -1,6 +1,7 @@
 //! The memory of a training step: one block, allocated once, divided into the buffers that the passes use.
 
 use crate::kernels::AlignedBuf;
+use crate::kernels::element::Element;
 use crate::kernels::qk_norm_rope::Heads;
 use crate::model::Config;
 use std::ops::{Index, IndexMut};
@@ -17,6 +18,8 @@ pub(super) struct Sizes {
     /// Rows of logits held at once.
     pub(super) head_rows: usize,
     vocab_size: usize,
+    /// Bytes of an element of what is kept in the numbers that products multiply.
+    element_bytes: usize,
 }
 
 /// Bytes of activations above which a batch is worked on in parts, and bytes of a part. Each part reads and writes all
@@ -26,13 +29,13 @@ const WHOLE_BYTES: usize = 512 << 20;
 const PART_BYTES: usize = 320 << 20;
 
 impl Sizes {
-    /// The sizes for batches of `max_rows` rows, in sequences of up to the model's context.
-    pub(super) fn new(config: &Config, max_rows: usize) -> Sizes {
-        let whole = Sizes::with_rows(config, max_rows);
-        let n_bytes = 4 * Activations::n_elements(&whole);
+    /// The sizes for batches of `max_rows` rows, in sequences of up to the model's context; products multiply what is kept as `E`.
+    pub(super) fn new<E: Element>(config: &Config, max_rows: usize) -> Sizes {
+        let whole = Sizes::with_rows::<E>(config, max_rows);
+        let n_bytes = 4 * n_floats(&whole);
         let n_parts = if n_bytes <= WHOLE_BYTES { 1 } else { n_bytes.div_ceil(PART_BYTES) };
         let whole_sequences = max_rows / n_parts / config.block_size * config.block_size;
-        Sizes::with_rows(config, whole_sequences.max(config.block_size).min(max_rows))
+        Sizes::with_rows::<E>(config, whole_sequences.max(config.block_size).min(max_rows))
     }
 
     /// Rows of a part of a batch whose sequences have `n_positions` tokens: whole sequences, as many as there is memory
@@ -42,7 +45,7 @@ impl Sizes {
     }
 
     /// The sizes for `n_rows` rows at once.
-    pub(super) fn with_rows(config: &Config, n_rows: usize) -> Sizes {
+    pub(super) fn with_rows<E: Element>(config: &Config, n_rows: usize) -> Sizes {
         Sizes {
             n_layer: config.n_layer,
             n_embd: config.n_embd,
@@ -52,6 +55,7 @@ impl Sizes {
             // About a million logits, 4 MB: enough rows to keep the matrix product efficient, few enough for the cache.
             head_rows: ((1 << 20) / config.vocab_size).clamp(64, 1024).min(n_rows),
             vocab_size: config.vocab_size,
+            element_bytes: size_of::<E>(),
         }
     }
 }
@@ -63,55 +67,51 @@ pub(super) fn heads(config: &Config) -> Heads {
 
 /// All buffers of a step. N rows of a part of a batch, L layers; a smaller part uses the front of each.
 ///
-/// All are f32. With `gate_up`, `normed` and `hidden` in bf16, where the network learns in it, a step was measured to take a
-/// percent less at most (AMD Zen 4, widths from 128 to 512): the products hide that traffic.
+/// What products multiply, or pass on to be multiplied, is kept as `E`: f32, or bf16 where bf16 is multiplied in tile registers. There
+/// the products are so quick that a step's time is that of memory. (Elsewhere the products hide that traffic: with
+/// AVX-512 BF16 a step took a percent less at most, AMD Zen 4, widths from 128 to 512.) Sums over many rows or layers are f32: the
+/// residual stream and the gradients that come down it.
 ///
 /// What the backward pass can make again for little (normalised rows, the SwiGLU product) is kept once, not per layer.
-pub(super) struct Activations<'a> {
+pub(super) struct Activations<'a, E> {
     /// Residual stream entering each layer, and leaving the last: (L + 1, N, C).
-    pub(super) residual: Layers<'a>,
+    pub(super) residual: Layers<'a, f32>,
     /// Residual stream between attention and feed-forward: (L, N, C).
-    pub(super) middle: Layers<'a>,
+    pub(super) middle: Layers<'a, f32>,
     /// Queries, keys and values as projected: (L, N, (H+2KV)*D).
-    pub(super) qkv: Layers<'a>,
+    pub(super) qkv: Layers<'a, E>,
     /// Queries and keys, normalised and turned: (L, N, (H+KV)*D).
-    pub(super) qk: Layers<'a>,
+    pub(super) qk: Layers<'a, E>,
     /// What attention gives: (L, N, H*D).
-    pub(super) attention: Layers<'a>,
+    pub(super) attention: Layers<'a, E>,
     /// Logarithms of attention's sums: (L, N*H).
-    pub(super) log_sums: Layers<'a>,
+    pub(super) log_sums: Layers<'a, f32>,
     /// gate and up; in the backward pass their gradients: (L, N, 2F).
-    pub(super) gate_up: Layers<'a>,
+    pub(super) gate_up: Layers<'a, E>,
     /// Normalised rows of the layer at hand: (N, C).
-    pub(super) normed: &'a mut [f32],
+    pub(super) normed: &'a mut [E],
     /// The SwiGLU product of the layer at hand: (N, F).
-    pub(super) hidden: &'a mut [f32],
+    pub(super) hidden: &'a mut [E],
     /// Gradients, in the backward pass, of the buffers of like name.
     pub(super) d_residual: &'a mut [f32],
     pub(super) d_normed: &'a mut [f32],
-    pub(super) d_hidden: &'a mut [f32],
-    pub(super) d_qkv: &'a mut [f32],
+    pub(super) d_qkv: &'a mut [E],
     pub(super) d_qk: &'a mut [f32],
-    pub(super) d_attention: &'a mut [f32],
+    pub(super) d_attention: &'a mut [E],
     /// Logits of some rows, then their gradients: (head rows, V).
     pub(super) logits: &'a mut [f32],
 }
 
-impl<'a> Activations<'a> {
-    /// Floats that [`Activations::carve`] needs.
-    pub(super) fn n_elements(s: &Sizes) -> usize {
-        let lengths = Lengths::new(s);
-        lengths.per_layer.iter().map(|(length, n)| length * n).sum::<usize>() + lengths.shared.iter().sum::<usize>()
-    }
-
-    /// Divides `block` into buffers.
-    pub(super) fn carve(block: &'a mut AlignedBuf, s: &Sizes) -> Activations<'a> {
-        let Lengths { per_layer, shared } = Lengths::new(s);
-        let mut rest: &mut [f32] = block;
-        let [residual, middle, qkv, qk, attention, log_sums, gate_up] =
-            per_layer.map(|(length, n_layers)| Layers { data: take(&mut rest, length * n_layers), length });
-        let [normed, hidden, d_residual, d_normed, d_hidden, d_qkv, d_qk, d_attention, logits] =
-            shared.map(|length| take(&mut rest, length));
+impl<'a, E: Element> Activations<'a, E> {
+    /// Divides `block`, which has room for [`n_floats`], into buffers.
+    pub(super) fn carve(block: &'a mut AlignedBuf, s: &Sizes) -> Activations<'a, E> {
+        assert_eq!(s.element_bytes, size_of::<E>(), "the sizes are of what is kept");
+        let (mut rest, lengths): (&mut [f32], Lengths) = (block, Lengths::new(s));
+        let rest = &mut rest;
+        let [residual, middle, log_sums] = lengths.sums_of_layers.map(|(length, n)| Layers::take(rest, length, n));
+        let [qkv, qk, attention, gate_up] = lengths.kept_of_layers.map(|(length, n)| Layers::take(rest, length, n));
+        let [normed, hidden, d_qkv, d_attention] = lengths.kept.map(|length| take(rest, length));
+        let [d_residual, d_normed, d_qk, logits] = lengths.sums.map(|length| take(rest, length));
         Activations {
             residual,
             middle,
@@ -124,7 +124,6 @@ impl<'a> Activations<'a> {
             hidden,
             d_residual,
             d_normed,
-            d_hidden,
             d_qkv,
             d_qk,
             d_attention,
@@ -133,68 +132,70 @@ impl<'a> Activations<'a> {
     }
 }
 
-/// Lengths in the order of the fields of [`Activations`].
+/// Floats that [`Activations::carve`] needs.
+pub(super) fn n_floats(s: &Sizes) -> usize {
+    let Lengths { sums_of_layers, kept_of_layers, kept, sums } = Lengths::new(s);
+    let layers = sums_of_layers.into_iter().chain(kept_of_layers).map(|(length, n)| length * n);
+    layers.chain(kept).chain(sums).sum()
+}
+
+/// Lengths in floats of memory, of what is always f32 and of what is kept as the elements of [`Activations`]; for layers with
+/// their number.
 struct Lengths {
-    /// A layer's length, and the number of layers.
-    per_layer: [(usize, usize); 7],
-    shared: [usize; 9],
+    sums_of_layers: [(usize, usize); 3],
+    kept_of_layers: [(usize, usize); 4],
+    kept: [usize; 4],
+    sums: [usize; 4],
 }
 
 impl Lengths {
     fn new(s: &Sizes) -> Lengths {
         // Whole cache lines, so that every buffer is aligned as the block is.
         let rows = |width: usize| (s.n_rows * width).next_multiple_of(16);
-        let (c, f, h) = (s.n_embd, s.n_ffn, s.heads);
-        let (qkv, qk, out) = (rows(h.qkv_width()), rows(h.qk_width()), rows(h.n_head * h.head_dim));
+        let kept = |width: usize| (s.n_rows * width).div_ceil(4 / s.element_bytes).next_multiple_of(16);
+        let (n, c, f, h) = (s.n_layer, s.n_embd, s.n_ffn, s.heads);
+        let (qkv, qk, out) = (h.qkv_width(), h.qk_width(), h.n_head * h.head_dim);
+        let logits = (s.head_rows * s.vocab_size).next_multiple_of(16);
         Lengths {
-            per_layer: [
-                (rows(c), s.n_layer + 1),
-                (rows(c), s.n_layer),
-                (qkv, s.n_layer),
-                (qk, s.n_layer),
-                (out, s.n_layer),
-                (rows(h.n_head), s.n_layer),
-                (rows(2 * f), s.n_layer),
-            ],
-            shared: [
-                rows(c),
-                rows(f),
-                rows(c),
-                rows(c),
-                rows(f),
-                qkv,
-                qk,
-                out,
-                (s.head_rows * s.vocab_size).next_multiple_of(16),
-            ],
+            sums_of_layers: [(rows(c), n + 1), (rows(c), n), (rows(h.n_head), n)],
+            kept_of_layers: [(kept(qkv), n), (kept(qk), n), (kept(out), n), (kept(2 * f), n)],
+            kept: [kept(c), kept(f), kept(qkv), kept(out)],
+            sums: [rows(c), rows(c), rows(qk), logits],
         }
     }
 }
 
 /// One buffer for each layer; indexed by the layer.
-pub(super) struct Layers<'a> {
-    data: &'a mut [f32],
+pub(super) struct Layers<'a, E> {
+    data: &'a mut [E],
     length: usize,
 }
 
-impl Index<usize> for Layers<'_> {
-    type Output = [f32];
+impl<'a, E: Element> Layers<'a, E> {
+    fn take(rest: &mut &'a mut [f32], n_floats: usize, n_layers: usize) -> Layers<'a, E> {
+        let data: &mut [E] = take(rest, n_floats * n_layers);
+        Layers { length: data.len() / n_layers, data }
+    }
+}
 
-    fn index(&self, layer: usize) -> &[f32] {
+impl<E> Index<usize> for Layers<'_, E> {
+    type Output = [E];
+
+    fn index(&self, layer: usize) -> &[E] {
         &self.data[layer * self.length..(layer + 1) * self.length]
     }
 }
 
-impl IndexMut<usize> for Layers<'_> {
-    fn index_mut(&mut self, layer: usize) -> &mut [f32] {
+impl<E> IndexMut<usize> for Layers<'_, E> {
+    fn index_mut(&mut self, layer: usize) -> &mut [E] {
         &mut self.data[layer * self.length..(layer + 1) * self.length]
     }
 }
 
-fn take<'a>(rest: &mut &'a mut [f32], length: usize) -> &'a mut [f32] {
-    let (taken, left) = std::mem::take(rest).split_at_mut(length);
+fn take<'a, E: Element>(rest: &mut &'a mut [f32], n_floats: usize) -> &'a mut [E] {
+    let (taken, left) = std::mem::take(rest).split_at_mut(n_floats);
     *rest = left;
-    taken
+    bytemuck::cast_slice_mut(taken)
 }
 
 #[cfg(test)]
@@ -205,8 +206,8 @@ mod tests {
     #[test]
     fn a_batch_stays_whole_until_it_is_too_large_and_is_then_cut_between_sequences() {
         let config = Preset::Small.config(2048, 256);
-        let rows = |n_sequences: usize| Sizes::new(&config, n_sequences * 256).n_rows;
-        let n_bytes = |n_rows| 4 * Activations::n_elements(&Sizes::with_rows(&config, n_rows));
+        let rows = |n_sequences: usize| Sizes::new::<f32>(&config, n_sequences * 256).n_rows;
+        let n_bytes = |n_rows| 4 * n_floats(&Sizes::with_rows::<f32>(&config, n_rows));
         for n_sequences in 1..100 {
             let (whole, found) = (n_sequences * 256, rows(n_sequences));
             match n_bytes(whole) <= WHOLE_BYTES {

@@ -4,18 +4,21 @@
 //! Shapes: N = B * T rows, C width, F feed-forward width, V vocabulary; weights are (out, in), so a linear layer is
 //! y = x · W^T, its gradients dx = dy · W and dW = dy^T · x.
 
-use super::activations::{Activations, Sizes, heads};
+use super::activations::{Activations, Sizes, heads, n_floats};
 use super::profile::{Part, Profile};
 use crate::kernels::attention::{Sequences, causal_attention, causal_attention_backward};
 use crate::kernels::cross_entropy::{IGNORED, cross_entropy};
 use crate::kernels::dropout::Dropout;
+use crate::kernels::element::{Element, bf16, change_floats, write_floats};
 use crate::kernels::embedding::{gather, scatter_add};
 use crate::kernels::fill::clear;
-use crate::kernels::gemm::{Matrix, PackedMatrix, Precision, Start, gemm, gemm_packed, gemm_then};
+use crate::kernels::gemm::{
+    Cut, Matrix, PackedMatrix, Piece, Precision, Start, gemm, gemm_into, gemm_packed, gemm_passing, gemm_then,
+};
 use crate::kernels::norm::{rms_norm, rms_norm_backward, rms_norm_rows};
-use crate::kernels::qk_norm_rope::{QkNorm, RopeTable, qk_norm_rope_backward, qk_norm_rope_rows};
-use crate::kernels::swiglu::{swiglu_backward_rows, swiglu_rows};
-use crate::kernels::{AlignedBuf, Cpu};
+use crate::kernels::qk_norm_rope::{QkNorm, RopeTable, qk_norm_rope, qk_norm_rope_backward};
+use crate::kernels::swiglu::{swiglu_backward, swiglu_rows};
+use crate::kernels::{AlignedBuf, Cpu, Isa};
 use crate::model::{Config, Layer, Layout};
 use std::ops::Range;
 
@@ -50,7 +53,8 @@ pub struct Network {
     pub dropout: Option<Dropout>,
     /// Rows of the largest batch.
     max_rows: usize,
-    sizes: Sizes,
+    /// Where what products multiply is kept as f32, and as bf16.
+    sizes: [Sizes; 2],
     block: AlignedBuf,
     /// Cross-entropy of each row of a batch.
     nats: AlignedBuf,
@@ -66,12 +70,13 @@ impl Network {
     pub fn new(config: &Config, weights: &[f32], max_rows: usize) -> Network {
         let layout = Layout::new(config);
         assert_eq!(weights.len(), layout.n_elements, "weights for this configuration");
-        let sizes = Sizes::new(config, max_rows);
+        let sizes = [Sizes::new::<f32>(config, max_rows), Sizes::new::<bf16>(config, max_rows)];
         Network {
             weights: AlignedBuf::from(weights),
             gradients: AlignedBuf::zeros(layout.n_elements),
             dropout: None,
-            block: AlignedBuf::zeros(Activations::n_elements(&sizes)),
+            // What is never touched takes no memory.
+            block: AlignedBuf::zeros(sizes.iter().map(n_floats).max().unwrap_or(0)),
             rope: RopeTable::new(config.block_size, config.head_dim, config.rope_theta),
             head: PackedMatrix::default(),
             head_transposed: PackedMatrix::default(),
@@ -120,7 +125,8 @@ impl Network {
     /// Bytes that a network of this shape takes for batches of up to `max_rows` rows.
     pub fn bytes_for(config: &Config, max_rows: usize) -> usize {
         let (n_weights, n_head) = (config.n_params(), config.vocab_size * config.n_embd);
-        4 * (2 * n_weights + Activations::n_elements(&Sizes::new(config, max_rows)) + 2 * n_head)
+        let n_activations = n_floats(&Sizes::new::<f32>(config, max_rows));
+        4 * (2 * n_weights + n_activations + 2 * n_head)
     }
 
     /// Bytes of weights, gradients and activations.
@@ -130,7 +136,7 @@ impl Network {
 
     /// The cross-entropy of each row in nats (0 where ignored).
     pub fn nats(&mut self, cpu: &Cpu, batch: Batch) -> &[f32] {
-        self.for_parts(cpu, batch, |pass, a, _| {
+        self.for_parts::<f32>(cpu, batch, |pass, a, _| {
             pass.forward(a);
             pass.head(a, None);
         })
@@ -139,25 +145,39 @@ impl Network {
     /// The mean cross-entropy over the rows that count, in nats; adds its gradients to [`Network::gradients`].
     pub fn loss_and_gradients(&mut self, cpu: &Cpu, batch: Batch) -> f64 {
         let n_counted = batch.targets.iter().filter(|&&t| t != IGNORED).count().max(1);
+        let scale = 1.0 / n_counted as f32;
+        let nats = match self.precision.is_in_tiles(cpu.isa) {
+            true => self.learn_from::<bf16>(cpu, batch, scale),
+            false => self.learn_from::<f32>(cpu, batch, scale),
+        };
+        nats.iter().map(|&n| n as f64).sum::<f64>() / n_counted as f64
+    }
+
+    /// Both passes; the gradients are of `scale` times the sum of the cross-entropies that are returned.
+    fn learn_from<E: Element>(&mut self, cpu: &Cpu, batch: Batch, scale: f32) -> &[f32] {
         let (dropout, precision) = (self.dropout, self.precision);
-        let nats = self.for_parts(cpu, batch, |pass, a, part| {
+        self.for_parts::<E>(cpu, batch, |pass, a, part| {
             pass.dropout = dropout.map(|dropout| dropout.at(part));
             (pass.precision, pass.of_floats) = (precision, precision.of_floats(cpu.isa));
             pass.forward(a);
-            pass.head(a, Some(1.0 / n_counted as f32));
+            pass.head(a, Some(scale));
             pass.backward(a);
-        });
-        nats.iter().map(|&n| n as f64).sum::<f64>() / n_counted as f64
+        })
     }
 
     /// Does `work` with one part of `batch` after the other, so that memory is needed for the activations of a part
     /// only; it also gets the part's number. Returns the cross-entropies that it left behind.
-    fn for_parts(&mut self, cpu: &Cpu, batch: Batch, work: impl Fn(&mut Pass, &mut Activations, u64)) -> &[f32] {
+    fn for_parts<E: Element>(
+        &mut self,
+        cpu: &Cpu,
+        batch: Batch,
+        work: impl Fn(&mut Pass, &mut Activations<E>, u64),
+    ) -> &[f32] {
         let n = batch.ids.len();
         assert!(n <= self.max_rows, "a batch of {n} rows in memory for {}", self.max_rows);
         self.profile.start();
         let mut nats = std::mem::take(&mut self.nats);
-        let n_part = self.sizes.part_rows(batch.sequences.n_positions);
+        let n_part = self.sizes_of::<E>().part_rows(batch.sequences.n_positions);
         for (part, first) in (0..n).step_by(n_part).enumerate() {
             let rows = first..(first + n_part).min(n);
             let (ids, targets) = (&batch.ids[rows.clone()], &batch.targets[rows.clone()]);
@@ -169,17 +189,22 @@ impl Network {
         &self.nats[..n]
     }
 
-    fn pass<'s: 'p, 'p>(
+    fn sizes_of<E: Element>(&self) -> Sizes {
+        self.sizes[usize::from(size_of::<E>() < size_of::<f32>())]
+    }
+
+    fn pass<'s: 'p, 'p, E: Element>(
         &'s mut self,
         cpu: &'p Cpu,
         batch: Batch<'p>,
         nats: &'p mut [f32],
-    ) -> (Pass<'p>, Activations<'s>) {
+    ) -> (Pass<'p>, Activations<'s, E>) {
         let (n, n_positions) = (batch.ids.len(), batch.sequences.n_positions);
         let are_whole = batch.targets.len() == n && n.is_multiple_of(n_positions);
         assert!(are_whole, "{n} ids in sequences of {n_positions}");
         let n_most = self.config.block_size;
         assert!(n_positions <= n_most, "{n_positions} positions of {n_most}");
+        let sizes = self.sizes_of::<E>();
         let pass = Pass {
             cpu,
             batch,
@@ -194,10 +219,10 @@ impl Network {
             profile: &self.profile,
             precision: Precision::F32,
             of_floats: Precision::F32,
-            head_rows: self.sizes.head_rows,
+            head_rows: sizes.head_rows,
             dropout: None,
         };
-        (pass, Activations::carve(&mut self.block, &self.sizes))
+        (pass, Activations::carve(&mut self.block, &sizes))
     }
 }
 
@@ -233,13 +258,34 @@ enum Dropped {
     Hidden,
 }
 
+/// How rows of (N, 2F) may be cut: gate and up of the same columns stay together.
+const GATE_AND_UP: Cut = Cut { columns: 1, parts: 2 };
+
+/// Dropout, if there is any, of a matrix whose rows come in pieces.
+#[derive(Clone, Copy)]
+struct DropPieces {
+    dropout: Option<Dropout>,
+    isa: Isa,
+    width: usize,
+}
+
+impl DropPieces {
+    /// Drops elements of a piece of row `row` that begins with column `first`.
+    fn apply<E: Element>(self, row: usize, first: usize, piece: &mut [E]) {
+        if let Some(dropout) = self.dropout {
+            let first = row * self.width + first;
+            change_floats(self.isa, piece, |piece| dropout.apply_to_part(self.isa, first, piece));
+        }
+    }
+}
+
 impl Pass<'_> {
     fn n_rows(&self) -> usize {
         self.batch.ids.len()
     }
 
     /// Ids to the residual stream that leaves the last layer.
-    fn forward(&mut self, a: &mut Activations) {
+    fn forward<E: Element>(&mut self, a: &mut Activations<E>) {
         let n = self.n_rows();
         let embedding = &self.weights[self.layout.embed.clone()];
         gather(self.cpu, embedding, self.batch.ids, &mut a.residual[0][..n * self.config.n_embd]); // (N, C)
@@ -260,7 +306,7 @@ impl Pass<'_> {
     }
 
     /// middle = residual + attention(normed) · Wo^T, and the norm of it
-    fn attention_forward(&self, l: usize, a: &mut Activations) {
+    fn attention_forward<E: Element>(&self, l: usize, a: &mut Activations<E>) {
         let (n, cpu, layer, heads) = (self.n_rows(), self.cpu, &self.layout.layers[l], heads(self.config));
         let (c, width, eps) = (self.config.n_embd, heads.n_head * heads.head_dim, self.config.norm_eps);
         let residual = &a.residual[l][..n * c];
@@ -269,9 +315,13 @@ impl Pass<'_> {
         let attention = &mut a.attention[l][..n * width];
         let (isa, rope, norm, n_positions) =
             (cpu.isa, self.rope, self.qk_norm(layer), self.batch.sequences.n_positions);
-        self.linear_then(normed, &layer.qkv, qkv, Start::Zero, [&mut *qk], |first, qkv, [qk]| {
-            let position = |row| (first + row) % n_positions;
-            qk_norm_rope_rows(isa, heads, rope, position, norm, qkv, qk);
+        let heads_apart = Cut { columns: heads.head_dim, parts: 1 };
+        self.linear_into(normed, &layer.qkv, qkv, heads_apart, [&mut *qk], |piece, qkv, [qk]| {
+            let Piece { rows, columns } = piece;
+            let qkv = qkv.chunks_exact(columns.len());
+            for (row, (qkv, qk)) in rows.zip(qkv.zip(qk.chunks_exact_mut(heads.qk_width()))) {
+                qk_norm_rope(isa, heads, rope, row % n_positions, norm, columns.clone(), qkv, qk);
+            }
         }); // (N, (H+2KV)*D)
         let log_sums = &mut a.log_sums[l][..n * heads.n_head];
         causal_attention(cpu, self.of_floats, heads, self.batch.sequences, qk, qkv, attention, log_sums); // (N, H*D)
@@ -291,19 +341,25 @@ impl Pass<'_> {
     }
 
     /// next residual = middle + swiglu(normed · Wgu^T) · Wdown^T, and the norm of it that comes next
-    fn ffn_forward(&self, l: usize, a: &mut Activations) {
+    fn ffn_forward<E: Element>(&self, l: usize, a: &mut Activations<E>) {
         let (n, c, f, layer) = (self.n_rows(), self.config.n_embd, self.config.n_ffn, &self.layout.layers[l]);
         let (isa, eps, norm) = (self.cpu.isa, self.config.norm_eps, self.norm_before(l + 1));
         let middle = &a.middle[l][..n * c];
         let (normed, hidden) = (&mut a.normed[..n * c], &mut a.hidden[..n * f]);
         let gate_up = &mut a.gate_up[l][..n * 2 * f];
         let drop = self.drop_hidden(l);
-        self.linear_then(normed, &layer.gate_up, gate_up, Start::Zero, [&mut *hidden], |first, gate_up, [hidden]| {
-            swiglu_rows(isa, f, gate_up, hidden);
-            drop(first, hidden);
+        self.linear_into(normed, &layer.gate_up, gate_up, GATE_AND_UP, [&mut *hidden], |piece, gate_up, [hidden]| {
+            let Piece { rows, columns } = piece;
+            let gate_up = gate_up.chunks_exact(2 * columns.len());
+            for (row, (gate_up, hidden)) in rows.zip(gate_up.zip(hidden.chunks_exact_mut(f))) {
+                write_floats(isa, &mut hidden[columns.clone()], |hidden| {
+                    swiglu_rows(isa, columns.len(), gate_up, hidden);
+                    drop.apply(row, columns.start, hidden);
+                });
+            }
         }); // (N, 2F), (N, F)
         let residual = &mut a.residual[l + 1][..n * c];
-        self.linear_then(hidden, &layer.down, residual, Start::From(middle), [normed], |_, residual, [normed]| {
+        self.linear_then(&*hidden, &layer.down, residual, Start::From(middle), [normed], |_, residual, [normed]| {
             rms_norm_rows(isa, residual, norm, eps, normed);
         }); // (N, C)
     }
@@ -312,7 +368,7 @@ impl Pass<'_> {
     ///
     /// With `scale`, also the backward pass through all three: `d_residual` receives the gradient of `scale` times the
     /// sum of cross-entropies.
-    fn head(&mut self, a: &mut Activations, scale: Option<f32>) {
+    fn head<E: Element>(&mut self, a: &mut Activations<E>, scale: Option<f32>) {
         let (n, cpu, c, v) = (self.n_rows(), self.cpu, self.config.n_embd, self.config.vocab_size);
         let residual = &a.residual[self.config.n_layer][..n * c];
         let norm_weight = &self.weights[self.layout.final_norm.clone()];
@@ -351,7 +407,7 @@ impl Pass<'_> {
     }
 
     /// From the gradient of the last residual stream to the gradients of all weights.
-    fn backward(&mut self, a: &mut Activations) {
+    fn backward<E: Element>(&mut self, a: &mut Activations<E>) {
         for l in (0..self.config.n_layer).rev() {
             self.ffn_backward(l, a);
             self.attention_backward(l, a);
@@ -361,21 +417,29 @@ impl Pass<'_> {
         self.profile.lap(Part::Embedding);
     }
 
-    fn ffn_backward(&mut self, l: usize, a: &mut Activations) {
+    fn ffn_backward<E: Element>(&mut self, l: usize, a: &mut Activations<E>) {
         let (n, cpu, c, f, layer) =
             (self.n_rows(), self.cpu, self.config.n_embd, self.config.n_ffn, &self.layout.layers[l]);
         let (middle, d_residual) = (&a.middle[l][..n * c], &mut a.d_residual[..n * c]);
         let (normed, d_normed) = (&mut a.normed[..n * c], &mut a.d_normed[..n * c]);
-        let (hidden, d_hidden) = (&mut a.hidden[..n * f], &mut a.d_hidden[..n * f]);
+        let hidden = &mut a.hidden[..n * f];
         let gate_up = &mut a.gate_up[l][..n * 2 * f];
         let norm_weight = &self.weights[layer.ffn_norm.clone()];
         let (isa, drop) = (cpu.isa, self.drop_hidden(l));
-        let beside = [&mut *gate_up, &mut *hidden];
-        self.input_gradient(&layer.down, d_residual, d_hidden, beside, |first, d_hidden, [gate_up, hidden]| {
-            drop(first, d_hidden);
-            swiglu_backward_rows(isa, f, gate_up, d_hidden, hidden); // gate_up holds its gradient from here on
-            drop(first, hidden);
+        let (weight, beside) = (self.weight(&layer.down, c, f), [&mut *gate_up, &mut *hidden]);
+        let dy = Matrix::new(d_residual, n, c);
+        gemm_passing(cpu, self.precision, dy, weight, Cut::ANYWHERE, beside, |piece, d_hidden, [gate_up, hidden]| {
+            let Piece { rows, columns } = piece;
+            let d_hidden = d_hidden.chunks_exact_mut(columns.len());
+            let kept = gate_up.chunks_exact_mut(2 * f).zip(hidden.chunks_exact_mut(f));
+            for (row, (d_hidden, (gate_up, hidden))) in rows.zip(d_hidden.zip(kept)) {
+                drop.apply(row, columns.start, d_hidden);
+                // gate_up holds its gradient from here on.
+                swiglu_backward(isa, columns.clone(), gate_up, d_hidden, hidden);
+                drop.apply(row, columns.start, &mut hidden[columns.clone()]);
+            }
         });
+        self.profile.lap(Part::Matmul);
         self.weight_gradient(hidden, &layer.down, d_residual);
         rms_norm(cpu, middle, norm_weight, self.config.norm_eps, normed); // made again: (N, C)
         self.profile.lap(Part::Norm);
@@ -385,7 +449,7 @@ impl Pass<'_> {
         self.profile.lap(Part::Norm);
     }
 
-    fn attention_backward(&mut self, l: usize, a: &mut Activations) {
+    fn attention_backward<E: Element>(&mut self, l: usize, a: &mut Activations<E>) {
         let (n, cpu, layer, heads) = (self.n_rows(), self.cpu, &self.layout.layers[l], heads(self.config));
         let (c, width) = (self.config.n_embd, heads.n_head * heads.head_dim);
         let (residual, d_residual) = (&a.residual[l][..n * c], &mut a.d_residual[..n * c]);
@@ -421,14 +485,9 @@ impl Pass<'_> {
         self.dropout.map(|dropout| dropout.at(l as u64).at(place as u64))
     }
 
-    /// What drops elements of rows of the input of `down` (N, F) or its gradient, given the first row's number.
-    fn drop_hidden(&self, l: usize) -> impl Fn(usize, &mut [f32]) + Sync + use<> {
-        let (dropout, isa, f) = (self.dropout_at(l, Dropped::Hidden), self.cpu.isa, self.config.n_ffn);
-        move |first, x| {
-            if let Some(dropout) = dropout {
-                dropout.apply_to_part(isa, first * f, x);
-            }
-        }
+    /// What drops elements of rows of the input of `down` (N, F) or its gradient.
+    fn drop_hidden(&self, l: usize) -> DropPieces {
+        DropPieces { dropout: self.dropout_at(l, Dropped::Hidden), isa: self.cpu.isa, width: self.config.n_ffn }
     }
 
     fn qk_norm(&self, layer: &Layer) -> QkNorm<'_> {
@@ -436,7 +495,7 @@ impl Pass<'_> {
         QkNorm { q, k, eps: self.config.norm_eps }
     }
 
-    fn qk_norm_backward(&mut self, layer: &Layer, qkv: &[f32], d_qk: &mut [f32], d_qkv: &mut [f32]) {
+    fn qk_norm_backward<E: Element>(&mut self, layer: &Layer, qkv: &[E], d_qk: &mut [f32], d_qkv: &mut [E]) {
         // The two norms' weights lie next to each other in the layout.
         let (heads, n_positions) = (heads(self.config), self.batch.sequences.n_positions);
         let norm = QkNorm {
@@ -451,30 +510,67 @@ impl Pass<'_> {
     }
 
     /// y (N, out) = start + x (N, in) · W^T, and what comes `then`: see [`gemm_then`].
-    fn linear_then<const N: usize>(
+    fn linear_then<X: Element, E: Element, const N: usize>(
         &self,
-        x: &[f32],
+        x: &[X],
         weight: &Range<usize>,
         y: &mut [f32],
         start: Start,
-        beside: [&mut [f32]; N],
-        then: impl Fn(usize, &mut [f32], [&mut [f32]; N]) + Sync,
+        beside: [&mut [E]; N],
+        then: impl Fn(Piece, &mut [f32], [&mut [E]; N]) + Sync,
     ) {
         let n = self.n_rows();
         let (n_in, n_out) = (x.len() / n, y.len() / n);
-        let weight = Matrix::new(&self.weights[weight.clone()], n_out, n_in).transposed();
+        let weight = self.weight(weight, n_out, n_in).transposed();
         gemm_then(self.cpu, self.precision, Matrix::new(x, n, n_in), weight, y, start, beside, then);
         self.profile.lap(Part::Matmul);
     }
 
+    /// y (N, out) = x (N, in) · W^T, kept as `Y`, and what comes `then`: see [`gemm_into`].
+    fn linear_into<X: Element, Y: Element, E: Element, const N: usize>(
+        &self,
+        x: &[X],
+        weight: &Range<usize>,
+        y: &mut [Y],
+        cut: Cut,
+        beside: [&mut [E]; N],
+        then: impl Fn(Piece, &mut [f32], [&mut [E]; N]) + Sync,
+    ) {
+        let n = self.n_rows();
+        let (n_in, n_out) = (x.len() / n, y.len() / n);
+        let weight = self.weight(weight, n_out, n_in).transposed();
+        gemm_into(self.cpu, self.precision, Matrix::new(x, n, n_in), weight, y, cut, beside, then);
+        self.profile.lap(Part::Matmul);
+    }
+
     /// dW += dy^T · x and dx = dy · W.
-    fn linear_backward(&mut self, x: &[f32], weight: &Range<usize>, dy: &[f32], dx: &mut [f32]) {
+    fn linear_backward<X: Element, Y: Element, D: Element>(
+        &mut self,
+        x: &[X],
+        weight: &Range<usize>,
+        dy: &[Y],
+        dx: &mut [D],
+    ) {
         self.weight_gradient(x, weight, dy);
-        self.input_gradient(weight, dy, dx, [], |_, _, _| ());
+        let n = self.n_rows();
+        let (n_in, n_out) = (dx.len() / n, dy.len() / n);
+        let weight = self.weight(weight, n_out, n_in);
+        let beside: [&mut [f32]; 0] = [];
+        gemm_into(
+            self.cpu,
+            self.precision,
+            Matrix::new(dy, n, n_out),
+            weight,
+            dx,
+            Cut::ANYWHERE,
+            beside,
+            |_, _, []| (),
+        );
+        self.profile.lap(Part::Matmul);
     }
 
     /// dW (out, in) += dy^T · x.
-    fn weight_gradient(&mut self, x: &[f32], weight: &Range<usize>, dy: &[f32]) {
+    fn weight_gradient<X: Element, Y: Element>(&mut self, x: &[X], weight: &Range<usize>, dy: &[Y]) {
         let n = self.n_rows();
         let (x, dy) = (Matrix::new(x, n, x.len() / n), Matrix::new(dy, n, dy.len() / n));
         let d_weight = &mut self.gradients[weight.clone()];
@@ -482,20 +578,9 @@ impl Pass<'_> {
         self.profile.lap(Part::Matmul);
     }
 
-    /// dx (N, in) = dy (N, out) · W, and what comes `then`: see [`gemm_then`].
-    fn input_gradient<const N: usize>(
-        &self,
-        weight: &Range<usize>,
-        dy: &[f32],
-        dx: &mut [f32],
-        beside: [&mut [f32]; N],
-        then: impl Fn(usize, &mut [f32], [&mut [f32]; N]) + Sync,
-    ) {
-        let n = self.n_rows();
-        let (n_in, n_out) = (dx.len() / n, dy.len() / n);
-        let weight = Matrix::new(&self.weights[weight.clone()], n_out, n_in);
-        gemm_then(self.cpu, self.precision, Matrix::new(dy, n, n_out), weight, dx, Start::Zero, beside, then);
-        self.profile.lap(Part::Matmul);
+    /// The weights of a linear layer (out, in).
+    fn weight(&self, weight: &Range<usize>, n_out: usize, n_in: usize) -> Matrix<'_> {
+        Matrix::new(&self.weights[weight.clone()], n_out, n_in)
     }
 }
 

@@ -10,7 +10,6 @@
 
 use super::{PANEL, Tile};
 use std::arch::asm;
-use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
 
 /// Rows of a full tile of C.
 pub(super) const ROWS: usize = 32;
@@ -90,15 +89,6 @@ struct Sums([f32; ROWS * PANEL]);
 /// As for [`tile`], and C and `start` reach over [`ROWS`] rows of [`PANEL`] columns.
 unsafe fn whole_tile(t: Tile) {
     let lower = |c: *const f32| c.wrapping_add(t.c_row * (ROWS / 2));
-    for r in 0..ROWS {
-        // The lines of C are fetched now, so that they are there when the sums are done.
-        let c = t.c.wrapping_add(r * t.c_row);
-        // SAFETY: a prefetch may miss.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_ET0>(c.cast());
-            _mm_prefetch::<_MM_HINT_ET0>(c.wrapping_add(WORDS).cast());
-        }
-    }
     // SAFETY: the caller's promise covers all that is loaded and stored. Null as the start is tested before it is used.
     unsafe {
         asm!(

@@ -1,22 +1,29 @@
-//! The narrowing of operands to bf16 for AVX-512 BF16; the micro-kernel is in [`super::avx512`].
+//! Operands of AVX-512 BF16 in pairs: f32 is narrowed to bf16 on the way, and what is kept in bf16 stays what it is. The
+//! micro-kernel is in [`super::avx512`].
 //!
 //! bf16 is the upper half of an f32. The conversion instructions round to nearest, to even at ties; infinity and NaN stay
 //! what they are, and numbers below the smallest normal one (1.2e-38) become zero, as `vdpbf16ps` would take them.
 
 use super::avx512::lane_mask;
 use crate::kernels::cpu::Isa;
+use crate::kernels::element::{Element, Elements};
 use std::arch::x86_64::*;
 
 /// Neighbours in a row become pairs: words of (x0, x1), (x2, x3) and so on, and zeros up to a multiple of 16 words. Rows of words
 /// are `width` words apart; `size` is (`row_stride`, rows, columns).
-pub(super) fn narrow_rows(isa: Isa, data: &[f32], size: (usize, usize, usize), out: &mut [f32], width: usize) {
+pub(super) fn narrow_rows(isa: Isa, data: Elements, size: (usize, usize, usize), out: &mut [f32], width: usize) {
     let (row_stride, n_rows, n_cols) = size;
     let n_words = n_cols.div_ceil(2).next_multiple_of(16);
     assert!(n_rows == 0 || (n_rows - 1) * row_stride + n_cols <= data.len(), "{n_rows} rows of {n_cols} columns");
     assert!(n_rows == 0 || (n_rows - 1) * width + n_words <= out.len(), "room for {n_rows} rows of {n_words} words");
     check(isa);
     // SAFETY: as asserted.
-    unsafe { pair_neighbours(data.as_ptr(), size, out.as_mut_ptr(), width) }
+    unsafe {
+        match data {
+            Elements::F32(data) => pair_neighbours(data.as_ptr(), size, out.as_mut_ptr(), width),
+            Elements::Bf16(data) => pair_neighbours(data.as_ptr(), size, out.as_mut_ptr(), width),
+        }
+    }
 }
 
 /// Columns in groups, each with all its steps: panels of B, tiles of A.
@@ -35,12 +42,17 @@ pub(super) struct Groups {
 ///
 /// # Safety
 /// `out` is writable at all steps of all groups, and no other thread uses those meanwhile.
-pub(super) unsafe fn copy_rows(isa: Isa, data: &[f32], size: (usize, usize, usize), out: *mut f32, groups: Groups) {
+pub(super) unsafe fn copy_rows(isa: Isa, data: Elements, size: (usize, usize, usize), out: *mut f32, groups: Groups) {
     let (row_stride, depth, n_cols) = size;
     assert!(depth == 0 || (depth - 1) * row_stride + n_cols <= data.len(), "{depth} rows of {n_cols} columns");
     check(isa);
     // SAFETY: as asserted and as promised.
-    unsafe { pair_rows(data.as_ptr(), size, out, groups) }
+    unsafe {
+        match data {
+            Elements::F32(data) => pair_rows(data.as_ptr(), size, out, groups),
+            Elements::Bf16(data) => pair_rows(data.as_ptr(), size, out, groups),
+        }
+    }
 }
 
 /// Words that are fetched ahead, in whole rows: where only a few columns are taken, as of a head of attention, rows lie too far
@@ -53,9 +65,9 @@ fn check(isa: Isa) {
 
 /// # Safety
 /// `data` and `out` reach as far as asserted in [`narrow_rows`]; the CPU has these features.
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn pair_neighbours(
-    data: *const f32,
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn pair_neighbours<E: Element>(
+    data: *const E,
     (row_stride, n_rows, n_cols): (usize, usize, usize),
     out: *mut f32,
     width: usize,
@@ -69,9 +81,8 @@ unsafe fn pair_neighbours(
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(x.wrapping_add(ahead).cast());
                 _mm_prefetch::<_MM_HINT_T0>(x.wrapping_add(ahead + 16).cast());
-                let low = _mm512_maskz_loadu_ps(lane_mask(left), x);
-                let high = _mm512_maskz_loadu_ps(lane_mask(left.saturating_sub(16)), x.wrapping_add(16));
-                _mm512_storeu_ps(out.add(row * width + first / 2), halves(high, low));
+                let high = (x.wrapping_add(16), lane_mask(left.saturating_sub(16)));
+                _mm512_storeu_ps(out.add(row * width + first / 2), halves((x, lane_mask(left)), high));
             }
         }
     }
@@ -79,9 +90,9 @@ unsafe fn pair_neighbours(
 
 /// # Safety
 /// As for [`copy_rows`], and `data` reaches as far as asserted there; the CPU has these features.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pair_rows(
-    data: *const f32,
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn pair_rows<E: Element>(
+    data: *const E,
     (row_stride, depth, n_cols): (usize, usize, usize),
     out: *mut f32,
     groups: Groups,
@@ -102,9 +113,8 @@ unsafe fn pair_rows(
                 unsafe {
                     _mm_prefetch::<_MM_HINT_T0>(low.wrapping_add(ahead + at).cast());
                     _mm_prefetch::<_MM_HINT_T0>(high.wrapping_add(ahead + at).cast());
-                    let low = _mm512_maskz_loadu_ps(mask, low.wrapping_add(at));
-                    let high = _mm512_maskz_loadu_ps(high_mask, high.wrapping_add(at));
-                    let words = interleaved(halves(high, low));
+                    let high = (high.wrapping_add(at), high_mask);
+                    let words = interleaved(halves((low.wrapping_add(at), mask), high));
                     let out = out.add(group * stride + step * width + col);
                     // Two steps on; the lines of groups lie far apart, as those of a head do.
                     _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(2 * width).cast());
@@ -120,12 +130,22 @@ unsafe fn pair_rows(
     }
 }
 
-/// 32 numbers as bf16: those of `low`, then those of `high`.
-#[target_feature(enable = "avx512f,avx512bf16")]
+/// 32 numbers as bf16: 16 from one place, then 16 from another, each with zeros where its mask is 0.
+///
+/// # Safety
+/// What the masks admit is readable; the CPU has these features.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 #[inline]
-fn halves(high: __m512, low: __m512) -> __m512 {
-    // SAFETY: both types are 512 bits, of which any are valid.
-    unsafe { std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low)) }
+unsafe fn halves<E: Element>(low: (*const E, u16), high: (*const E, u16)) -> __m512 {
+    // SAFETY: the caller's promise; and the types between which is transmuted are 512 bits, of which any are valid.
+    unsafe {
+        if size_of::<E>() == 2 {
+            let [low, high] = [low, high].map(|(x, mask)| _mm256_maskz_loadu_epi16(mask, x.cast()));
+            return _mm512_castsi512_ps(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high));
+        }
+        let [low, high] = [low, high].map(|(x, mask)| _mm512_maskz_loadu_ps(mask, x.cast()));
+        std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low))
+    }
 }
 
 /// Halves (0, 16, 1, 17, ...) of 32.
@@ -164,7 +184,7 @@ mod tests {
         let x = samples();
         for n in 0..x.len() {
             let mut out = vec![f32::NAN; n.div_ceil(2).next_multiple_of(16)];
-            narrow_rows(isa, &x, (n, 1, n), &mut out, 0);
+            narrow_rows(isa, Elements::F32(&x), (n, 1, n), &mut out, 0);
             let mut wanted: Vec<u16> = x[..n].iter().map(|&x| rounded(x)).collect();
             wanted.resize(2 * out.len(), 0);
             assert_eq!(bytemuck::cast_slice::<f32, u16>(&out), wanted, "{n} elements");
@@ -182,7 +202,7 @@ mod tests {
             let groups = Groups { width, stride: n_steps * width, n_steps };
             let mut out = vec![f32::NAN; n_groups * groups.stride];
             // SAFETY: there is room for all groups.
-            unsafe { copy_rows(isa, &x, (row_stride, depth, n_cols), out.as_mut_ptr(), groups) };
+            unsafe { copy_rows(isa, Elements::F32(&x), (row_stride, depth, n_cols), out.as_mut_ptr(), groups) };
             let found: &[u16] = bytemuck::cast_slice(&out);
             for (i, &found) in found.iter().enumerate() {
                 let (step, group) = (i / 2 / width % n_steps, i / 2 / groups.stride);
@@ -198,7 +218,7 @@ mod tests {
         let Some(isa) = isa() else { return };
         let mut out = [0.0; 16];
         let x = [f32::INFINITY, f32::from_bits(0xffff_ffff), f32::NEG_INFINITY, 1e-40];
-        narrow_rows(isa, &x, (4, 1, 4), &mut out, 16);
+        narrow_rows(isa, Elements::F32(&x), (4, 1, 4), &mut out, 16);
         let found: &[u16] = bytemuck::cast_slice(&out);
         assert_eq!((found[0], found[2], found[3]), (0x7f80, 0xff80, 0));
         assert!(f32::from_bits((found[1] as u32) << 16).is_nan());

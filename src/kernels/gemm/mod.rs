@@ -34,16 +34,22 @@ mod avx512_bf16;
 mod avx512_f16;
 #[cfg(target_arch = "x86_64")]
 mod avx512_int8;
+mod epilogue;
 mod pack;
 mod portable;
 mod precision;
+mod small;
 pub(super) mod transpose;
 
+pub use epilogue::{Cut, Piece, gemm_into, gemm_passing, gemm_then};
 pub use precision::Precision;
+pub(super) use small::{Panels, Rows, small_gemm};
 
 use super::aligned::AlignedBuf;
 use super::cpu::{Cpu, Isa};
+use super::element::{Element, Elements};
 use super::shared::SharedSlice;
+use epilogue::Then;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -62,10 +68,10 @@ const LONG_BLOCK_STEPS: usize = 768;
 const COPY_STRIDE: usize = BLOCK_STEPS + 16;
 const LONG_COPY_STRIDE: usize = LONG_BLOCK_STEPS + 16;
 
-/// A read-only matrix with any strides, in elements.
+/// A read-only matrix with any strides, in elements. One in bf16 is multiplied in bf16 only.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {
-    data: &'a [f32],
+    data: Elements<'a>,
     n_rows: usize,
     n_cols: usize,
     row_stride: usize,
@@ -74,15 +80,15 @@ pub struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// A row-major matrix (`n_rows`, `n_cols`) without gaps.
-    pub fn new(data: &'a [f32], n_rows: usize, n_cols: usize) -> Matrix<'a> {
+    pub fn new<E: Element>(data: &'a [E], n_rows: usize, n_cols: usize) -> Matrix<'a> {
         Matrix::strided(data, n_rows, n_cols, n_cols)
     }
 
     /// A row-major matrix whose rows begin `row_stride` elements apart.
-    pub fn strided(data: &'a [f32], n_rows: usize, n_cols: usize, row_stride: usize) -> Matrix<'a> {
+    pub fn strided<E: Element>(data: &'a [E], n_rows: usize, n_cols: usize, row_stride: usize) -> Matrix<'a> {
         let needed = if n_rows == 0 || n_cols == 0 { 0 } else { (n_rows - 1) * row_stride + n_cols };
         assert!(data.len() >= needed, "a {n_rows} x {n_cols} matrix needs {needed} elements, not {}", data.len());
-        Matrix { data, n_rows, n_cols, row_stride, col_stride: 1 }
+        Matrix { data: E::elements(data), n_rows, n_cols, row_stride, col_stride: 1 }
     }
 
     /// The same elements, mirrored at the diagonal.
@@ -210,60 +216,44 @@ impl PackedMatrix {
 
 /// C (M, N) = `start` + A (M, K) · B (K, N) in `precision`, which must be available; C is row-major without gaps.
 pub fn gemm(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32], start: Start) {
-    product(cpu, precision, a, b, c, start, None);
+    product(cpu, precision, a, b, Sink::Kept(c, None), start);
 }
 
-/// As [`gemm`], and what comes `then`, while the rows are in the cache of the thread that made them.
-///
-/// `then` is called for blocks of rows that together are all: with the number of the first, the rows of C, and those of
-/// the row-major matrices `beside` it, which have as many. It must do with a row what it would do with it alone.
-pub fn gemm_then<const N: usize>(
-    cpu: &Cpu,
-    precision: Precision,
-    a: Matrix,
-    b: Matrix,
-    c: &mut [f32],
-    start: Start,
-    beside: [&mut [f32]; N],
-    then: impl Fn(usize, &mut [f32], [&mut [f32]; N]) + Sync,
-) {
-    let (n_rows, n_cols) = (a.n_rows.max(1), b.n_cols);
-    let beside = beside.map(|matrix| {
-        assert!(matrix.len().is_multiple_of(n_rows), "{} elements in {n_rows} rows", matrix.len());
-        (matrix.len() / n_rows, SharedSlice::new(matrix))
-    });
-    product(
-        cpu,
-        precision,
-        a,
-        b,
-        c,
-        start,
-        Some(&|rows, c| {
-            let of = |width: usize| rows.start * width..rows.end * width;
-            // SAFETY: each row is finished once, by one thread, and nobody else has it meanwhile.
-            let (c, beside) = unsafe { (c.range(of(n_cols)), beside.map(|(width, matrix)| matrix.range(of(width)))) };
-            then(rows.start, c, beside);
-        }),
-    );
+/// Where the product goes, and what is done with it while it is in the cache.
+enum Sink<'a> {
+    /// To C, row-major without gaps.
+    Kept(&'a mut [f32], Option<&'a Then<'a>>),
+    /// Nowhere: pieces of rows, cut as `Cut` allows, are seen once.
+    Seen(Cut, &'a Then<'a>),
 }
 
-/// What is done with rows of C once they are finished.
-type Then<'a> = dyn Fn(Range<usize>, &SharedSlice<f32>) + Sync + 'a;
-
-fn product(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32], start: Start, then: Option<&Then>) {
+fn product(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, sink: Sink, start: Start) {
     assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
     check_available(cpu, precision);
     let n_padded = b.n_cols.next_multiple_of(PANEL);
-    let (mut panels, mut tiles) = (cpu.panels.borrow_mut(), cpu.tiles.borrow_mut());
+    let (mut panels, mut tiles, mut whole) =
+        (cpu.panels.borrow_mut(), cpu.tiles.borrow_mut(), cpu.product.borrow_mut());
     // Where A is transposed, C is a weight's gradient: small enough for a cache that both packed operands should fit too.
     let block_k = if a.col_stride == 1 { precision.block_k() } else { precision.block_k().min(2 * BLOCK_STEPS) };
     let panels = panels.at_least(pack::stored_steps(precision, b.n_rows.min(block_k)) * n_padded);
+    let division = Division::new(cpu, precision, a, b.n_cols);
+    let (c, then) = match sink {
+        Sink::Kept(c, then) => (c, then),
+        // Only what one task finishes at once need not be kept.
+        Sink::Seen(cut, then) if b.n_rows <= block_k && division.n_groups == 1 => {
+            pack::pack_block(cpu, precision, b, 0, b.n_rows, panels);
+            let left = Left::new(cpu, precision, a, 0, b.n_rows, &mut tiles);
+            let b = PackedBlock { panels, n_cols: b.n_cols, k: 0, depth: b.n_rows };
+            return epilogue::multiply_and_show(cpu, precision, &division, left, b, cut, then);
+        }
+        Sink::Seen(_, then) => (whole.at_least(a.n_rows * b.n_cols), Some(then)),
+    };
     for_each_block(precision, block_k, b.n_rows, |k, depth, _| {
         pack::pack_block(cpu, precision, b, k, depth, panels);
         let then = if k + depth == b.n_rows { then } else { None };
         let left = Left::new(cpu, precision, a, k, depth, &mut tiles);
-        multiply_block(cpu, precision, left, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start, then);
+        let b = PackedBlock { panels, n_cols: b.n_cols, k, depth };
+        multiply_block(cpu, precision, &division, left, b, c, start, then);
     });
 }
 
@@ -271,10 +261,13 @@ fn product(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, c: &mut [f32],
 pub fn gemm_packed(cpu: &Cpu, a: Matrix, b: &PackedMatrix, c: &mut [f32], start: Start) {
     assert_eq!(a.n_cols, b.n_rows, "A is {} x {}, B is {} x {}", a.n_rows, a.n_cols, b.n_rows, b.n_cols);
     let n_padded = b.n_cols.next_multiple_of(PANEL);
-    for_each_block(b.precision, b.precision.block_k(), b.n_rows, |k, depth, steps| {
+    let precision = b.precision;
+    let division = Division::new(cpu, precision, a, b.n_cols);
+    for_each_block(precision, precision.block_k(), b.n_rows, |k, depth, steps| {
         let panels = &b.panels[steps.start * n_padded..steps.end * n_padded];
         let left = Left { matrix: a, tiles: None };
-        multiply_block(cpu, b.precision, left, PackedBlock { panels, n_cols: b.n_cols, k, depth }, c, start, None);
+        let b = PackedBlock { panels, n_cols: b.n_cols, k, depth };
+        multiply_block(cpu, precision, &division, left, b, c, start, None);
     });
 }
 
@@ -322,6 +315,13 @@ struct PackedBlock<'a> {
     depth: usize,
 }
 
+impl PackedBlock<'_> {
+    /// Words of a panel.
+    fn panel_len(&self, precision: Precision) -> usize {
+        pack::stored_steps(precision, self.depth) * PANEL
+    }
+}
+
 /// A left-hand side: the matrix, of which tasks copy what they need, and maybe all of it that the block needs, packed.
 #[derive(Clone, Copy)]
 struct Left<'a> {
@@ -330,6 +330,11 @@ struct Left<'a> {
 }
 
 impl<'a> Left<'a> {
+    /// Whether all threads pack it beforehand.
+    fn is_packed(precision: Precision, matrix: Matrix) -> bool {
+        precision == Precision::Bf16 && matrix.col_stride != 1
+    }
+
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     fn new(
         cpu: &Cpu,
@@ -340,7 +345,7 @@ impl<'a> Left<'a> {
         buf: &'a mut AlignedBuf,
     ) -> Left<'a> {
         #[cfg(target_arch = "x86_64")]
-        if precision == Precision::Bf16 && matrix.col_stride != 1 {
+        if Left::is_packed(precision, matrix) {
             return Left { matrix, tiles: Some(pack::pack_tiles(cpu, matrix, k, depth, buf)) };
         }
         Left { matrix, tiles: None }
@@ -355,13 +360,8 @@ enum Part {
     LowerPanels,
 }
 
-/// Rows that a task takes at most, and its row tiles: 112 x 768 words of A, 344 KB, stay in the L2 cache while panels pass by.
-const MAX_ROWS: usize = 112;
+/// Row tiles that a task takes at most: with AVX-512, 112 x 768 words of A, 344 KB, which stay in the L2 cache while panels pass by.
 const MAX_TILES: usize = 8;
-
-fn max_tiles(tile_rows: usize) -> usize {
-    MAX_TILES.min(MAX_ROWS / tile_rows)
-}
 
 /// Words of the panels that pass by all row tiles of a task before the next panels come: 512 KB, which stay in the L2 cache
 /// beside the block of A.
@@ -378,7 +378,7 @@ impl RowBlocks {
     /// At least `n_tasks` blocks where there are as many tiles, and as many for each thread.
     fn new(n_rows: usize, tile_rows: usize, n_tasks: usize, n_threads: usize) -> RowBlocks {
         let n_tiles = n_rows.div_ceil(tile_rows);
-        let n_blocks = n_tiles.div_ceil(max_tiles(tile_rows)).max(n_tasks).next_multiple_of(n_threads).min(n_tiles);
+        let n_blocks = n_tiles.div_ceil(MAX_TILES).max(n_tasks).next_multiple_of(n_threads).min(n_tiles);
         RowBlocks { n_rows, tile_rows, n_blocks }
     }
 
@@ -389,36 +389,65 @@ impl RowBlocks {
     }
 }
 
+/// How a product is divided into tasks: blocks of rows, and where rows are few (decode) groups of panels, too.
+struct Division {
+    blocks: RowBlocks,
+    n_panels: usize,
+    n_groups: usize,
+}
+
+impl Division {
+    fn new(cpu: &Cpu, precision: Precision, a: Matrix, n_cols: usize) -> Division {
+        let n_tasks = 4 * cpu.n_threads();
+        let n_panels = n_cols.div_ceil(PANEL);
+        // Where tasks need not copy their rows of A, long blocks pay, each with some of the panels: every panel is then brought
+        // to fewer tasks.
+        let n_least = if Left::is_packed(precision, a) { cpu.n_threads() } else { n_tasks };
+        let blocks = RowBlocks::new(a.n_rows, tile_rows(cpu.isa, precision), n_least, cpu.n_threads());
+        let n_groups = n_tasks.div_ceil(blocks.n_blocks.max(1)).clamp(1, n_panels.max(1));
+        Division { blocks, n_panels, n_groups }
+    }
+
+    fn n_tasks(&self) -> usize {
+        self.blocks.n_blocks * self.n_groups
+    }
+
+    /// The rows and the panels of a task.
+    fn part(&self, task: usize) -> (Range<usize>, Range<usize>) {
+        let (group, size) = (task % self.n_groups, self.n_panels.div_ceil(self.n_groups));
+        (self.blocks.rows(task / self.n_groups), group * size..((group + 1) * size).min(self.n_panels))
+    }
+}
+
 /// C += A[.., k..k + depth] · the packed block, where the first block starts from `start`; and what comes `then`.
 fn multiply_block(
     cpu: &Cpu,
     precision: Precision,
+    division: &Division,
     a: Left,
     b: PackedBlock,
     c: &mut [f32],
     start: Start,
     then: Option<&Then>,
 ) {
-    check_shapes(a.matrix, b.n_cols, c, start);
-    let (isa, n_rows, tile_rows) = (cpu.isa, a.matrix.n_rows, tile_rows(cpu.isa, precision));
-    // Where rows are few (decode), columns are cut too.
-    let n_tasks = 4 * cpu.n_threads();
-    let n_panels = b.n_cols.div_ceil(PANEL);
-    let blocks = RowBlocks::new(n_rows, tile_rows, n_tasks, cpu.n_threads());
-    let n_groups = n_tasks.div_ceil(blocks.n_blocks.max(1)).clamp(1, n_panels.max(1));
-    let group_panels = n_panels.div_ceil(n_groups);
+    let (isa, n_rows, n_cols) = (cpu.isa, a.matrix.n_rows, b.n_cols);
+    check_shapes(a.matrix, n_cols, c, start);
     let c = SharedSlice::new(c);
-    cpu.pool.run(blocks.n_blocks * n_groups, |task| {
-        let rows = blocks.rows(task / n_groups);
-        let group = task % n_groups * group_panels..((task % n_groups + 1) * group_panels).min(n_panels);
+    let finish = |rows: Range<usize>, then: &Then| {
+        // SAFETY: all of these rows is computed, and no other task has them.
+        let c = unsafe { c.range(rows.start * n_cols..rows.end * n_cols) };
+        then(Piece { rows, columns: 0..n_cols }, c);
+    };
+    cpu.pool.run(division.n_tasks(), |task| {
+        let (rows, panels) = division.part(task);
         // SAFETY: no two tasks have the same rows and panels.
-        unsafe { multiply_rows((isa, precision), a, b, rows.clone(), group, &c, start, Part::Whole) };
-        if let (1, Some(then)) = (n_groups, then) {
-            then(rows, &c);
+        unsafe { multiply_rows((isa, precision), a, b, rows.clone(), panels, &c, start, Part::Whole) };
+        if let (1, Some(then)) = (division.n_groups, then) {
+            finish(rows, then);
         }
     });
-    if let (2.., Some(then)) = (n_groups, then) {
-        cpu.pool.for_pieces(n_rows, tile_rows, |_, rows| then(rows, &c));
+    if let (2.., Some(then)) = (division.n_groups, then) {
+        cpu.pool.for_pieces(n_rows, tile_rows(isa, precision), |_, rows| finish(rows, then));
     }
 }
 
@@ -434,7 +463,7 @@ fn check_shapes(a: Matrix, n_cols: usize, c: &[f32], start: Start) {
 /// # Safety
 /// C and `start` have the shapes that [`check_shapes`] asks for, and no other thread uses these rows and columns of C.
 unsafe fn multiply_rows(
-    (isa, precision): (Isa, Precision),
+    unit: (Isa, Precision),
     a: Left,
     b: PackedBlock,
     rows: Range<usize>,
@@ -443,45 +472,72 @@ unsafe fn multiply_rows(
     start: Start,
     part: Part,
 ) {
-    let PackedBlock { n_cols, k, depth, .. } = b;
-    let (n_steps, panel_len) = (pack::n_steps(precision, depth), pack::stored_steps(precision, depth) * PANEL);
-    let tile_rows = tile_rows(isa, precision);
-    let _registers = registers(isa, precision);
-    A_BLOCK.with_borrow_mut(|buf| {
-        let block = match a.tiles {
-            #[cfg(target_arch = "x86_64")]
-            Some(tiles) => pack::ABlock::of_tiles(isa, tiles, rows.start, depth),
-            _ => pack::ABlock::copy((isa, precision), buf, a.matrix, rows.clone(), k, depth),
-        };
-        let group = (GROUP_WORDS / panel_len.max(1)).max(1);
+    let tile_rows = tile_rows(unit.0, unit.1);
+    let group = (GROUP_WORDS / b.panel_len(unit.1).max(1)).max(1);
+    with_rows(unit, a, b, rows.clone(), |operands| {
         for (row, panel) in in_order(rows.clone(), tile_rows, panels, group) {
             let col = panel * PANEL;
             if part == Part::LowerPanels && col >= row + tile_rows {
                 continue;
             }
-            let at = row * n_cols + col;
-            let tile = Tile {
-                a: block.row_ptr(row - rows.start),
-                a_row: block.row_stride,
-                a_col: block.col_stride,
-                b: b.panels[panel * panel_len..].as_ptr(),
-                b_row: PANEL,
-                c: c.as_ptr_at(at),
-                start: match start {
-                    Start::Zero if k == 0 => std::ptr::null(),
-                    Start::From(values) if k == 0 => values[at..].as_ptr(),
-                    _ => c.as_ptr_at(at),
-                },
-                c_row: n_cols,
-                k: n_steps,
-                n_rows: tile_rows.min(rows.end - row),
-                n_cols: PANEL.min(n_cols - col),
+            let at = row * b.n_cols + col;
+            let c = c.as_ptr_at(at);
+            let start = match start {
+                Start::Zero if b.k == 0 => std::ptr::null(),
+                Start::From(values) if b.k == 0 => values[at..].as_ptr(),
+                _ => c,
             };
-            // SAFETY: the block of A and the panel were packed for `depth`; the tile of C lies inside C and is this
-            // thread's alone, as the caller promised.
-            unsafe { self::tile(isa, precision, tile) };
+            // SAFETY: the tile of C lies inside C and is this thread's alone, as the caller promised.
+            unsafe { operands.tile(row, panel, start, c, b.n_cols) };
         }
     });
+}
+
+/// Some rows of A, ready to be multiplied with a packed block.
+struct Operands<'a> {
+    unit: (Isa, Precision),
+    a: pack::ABlock<'a>,
+    rows: Range<usize>,
+    b: PackedBlock<'a>,
+}
+
+/// Gives `work` some rows of A, copied as the micro-kernel takes them.
+fn with_rows(unit: (Isa, Precision), a: Left, b: PackedBlock, rows: Range<usize>, work: impl FnOnce(&Operands)) {
+    let _registers = registers(unit.0, unit.1);
+    A_BLOCK.with_borrow_mut(|buf| {
+        let a = match a.tiles {
+            #[cfg(target_arch = "x86_64")]
+            Some(tiles) => pack::ABlock::of_tiles(unit.0, tiles, rows.start, b.depth),
+            _ => pack::ABlock::copy(unit, buf, a.matrix, rows.clone(), b.k, b.depth),
+        };
+        work(&Operands { unit, a, rows, b });
+    });
+}
+
+impl Operands<'_> {
+    /// C = start + the product of the row tile that begins with `row` and a panel. Rows of C and `start`, if it is not null, lie
+    /// `c_row` apart.
+    ///
+    /// # Safety
+    /// C has room for the tile, and `start` is readable where C is; no other thread uses those elements of C.
+    unsafe fn tile(&self, row: usize, panel: usize, start: *const f32, c: *mut f32, c_row: usize) {
+        let ((isa, precision), b) = (self.unit, self.b);
+        let tile = Tile {
+            a: self.a.row_ptr(row - self.rows.start),
+            a_row: self.a.row_stride,
+            a_col: self.a.col_stride,
+            b: b.panels[panel * b.panel_len(precision)..].as_ptr(),
+            b_row: PANEL,
+            c,
+            start,
+            c_row,
+            k: pack::n_steps(precision, b.depth),
+            n_rows: tile_rows(isa, precision).min(self.rows.end - row),
+            n_cols: PANEL.min(b.n_cols - panel * PANEL),
+        };
+        // SAFETY: the block of A and the panel were packed for `depth`; the rest is the caller's promise.
+        unsafe { self::tile(isa, precision, tile) }
+    }
 }
 
 /// Row tiles and panels in the order in which their products are made: all of a group of panels for one row tile, then for the
@@ -542,7 +598,7 @@ fn multiply_on_thread(
     assert!(precision.is_available(isa), "{} products on {}", precision.name(), isa.name());
     check_shapes(a, b.n_cols, c, start);
     let tile_rows = tile_rows(isa, precision);
-    let (n_panels, block_rows) = (b.n_cols.div_ceil(PANEL), max_tiles(tile_rows) * tile_rows);
+    let (n_panels, block_rows) = (b.n_cols.div_ceil(PANEL), MAX_TILES * tile_rows);
     let c = SharedSlice::new(c);
     for_each_block(precision, precision.block_k(), b.n_rows, |k, depth, _| {
         let panel_len = pack::stored_steps(precision, depth) * PANEL;
@@ -555,89 +611,6 @@ fn multiply_on_thread(
             let rows = first..(first + block_rows).min(a.n_rows);
             // SAFETY: C is borrowed exclusively, and its shape was checked.
             unsafe { multiply_rows((isa, precision), left, block, rows, 0..n_panels, &c, start, part) };
-        }
-    });
-}
-
-/// A right-hand side for [`small_gemm`]: panels of [`PANEL`] columns, each over all inner elements.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Panels {
-    data: AlignedBuf,
-    n_rows: usize,
-    n_cols: usize,
-    precision: Precision,
-}
-
-impl Panels {
-    /// Packs `b` (K, N) on the calling thread, reusing the memory held so far. Not for f16 and int8, whose scales are of a
-    /// whole column and would make a product's parts depend on each other.
-    pub(super) fn pack(&mut self, (isa, precision): (Isa, Precision), b: Matrix) {
-        let is_local = matches!(precision, Precision::F32 | Precision::Bf16);
-        assert!(is_local && precision.is_available(isa), "small products in {}", precision.name());
-        (self.n_rows, self.n_cols, self.precision) = (b.n_rows, b.n_cols, precision);
-        let len = self.panel_len();
-        let panels = &mut self.data.at_least(b.n_cols.div_ceil(PANEL) * len)[..b.n_cols.div_ceil(PANEL) * len];
-        for (panel, out) in panels.chunks_exact_mut(len.max(1)).enumerate() {
-            pack::pack_panel(isa, precision, b, 0, b.n_rows, panel, out);
-        }
-    }
-
-    fn panel_len(&self) -> usize {
-        pack::stored_steps(self.precision, self.n_rows) * PANEL
-    }
-}
-
-/// The part of a right-hand side that a small product takes: some rows, of which the first has an even number (in tile registers a
-/// multiple of 32), and as many columns from the first on as C has.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<'a>(pub(super) &'a Panels, pub(super) usize);
-
-/// C (M, N) = (accumulate ? C : 0) + A (M, K) · B on the calling thread alone, for the small products of attention.
-/// C's rows are `c_row` apart.
-pub(super) fn small_gemm(
-    isa: Isa,
-    a: Matrix,
-    Rows(b, first): Rows,
-    c: &mut [f32],
-    (n, c_row): (usize, usize),
-    accumulate: bool,
-) {
-    let (m, precision) = (a.n_rows, b.precision);
-    if m == 0 || n == 0 {
-        return;
-    }
-    assert!(first.is_multiple_of(2) && first + a.n_cols <= b.n_rows, "rows {first} + {} of {}", a.n_cols, b.n_rows);
-    assert!(n <= b.n_cols && (m - 1) * c_row + n <= c.len(), "C of {} elements is too short", c.len());
-    let is_whole = first.is_multiple_of(2 * pack::WHOLE_STEPS);
-    assert!(!precision.is_in_tiles(isa) || is_whole, "row {first} is within a tile");
-    let (tile_rows, first) = (tile_rows(isa, precision), pack::n_steps(precision, first) * PANEL);
-    let _registers = registers(isa, precision);
-    A_BLOCK.with_borrow_mut(|buf| {
-        let block = match precision {
-            Precision::F32 => pack::ABlock::in_place(a),
-            _ => pack::ABlock::copy((isa, precision), buf, a, 0..m, 0, a.n_cols),
-        };
-        for col in (0..n).step_by(PANEL) {
-            let panel = &b.data[col / PANEL * b.panel_len() + first..(col / PANEL + 1) * b.panel_len()];
-            for row in (0..m).step_by(tile_rows) {
-                let c = &mut c[row * c_row + col..];
-                let tile = Tile {
-                    a: block.row_ptr(row),
-                    a_row: block.row_stride,
-                    a_col: block.col_stride,
-                    b: panel.as_ptr(),
-                    b_row: PANEL,
-                    c: c.as_mut_ptr(),
-                    start: if accumulate { c.as_ptr() } else { std::ptr::null() },
-                    c_row,
-                    k: pack::n_steps(precision, a.n_cols),
-                    n_rows: tile_rows.min(m - row),
-                    n_cols: PANEL.min(n - col),
-                };
-                // SAFETY: the matrix reaches as far as its sizes say, the panel as asserted, and C is borrowed
-                // exclusively; the precision was available when B was packed.
-                unsafe { self::tile(isa, precision, tile) };
-            }
         }
     });
 }

@@ -11,6 +11,7 @@ use super::{AlignedBuf, BLOCK_STEPS, COPY_STRIDE, Cpu, Isa, LONG_COPY_STRIDE, Ma
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx512_bf16, avx512_f16, avx512_int8};
 use crate::kernels::cpu::for_each_isa;
+use crate::kernels::element::Elements;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -75,7 +76,7 @@ fn sweep(cpu: &Cpu, x: Matrix, k: usize, depth: usize, order: Order, out: &mut [
         if order == Order::Tiles { steps_per_task.next_multiple_of(WHOLE_STEPS) } else { steps_per_task };
     cpu.pool.for_pieces(n_steps, steps_per_task, |_, steps| {
         let rows = (2 * steps.start).min(depth)..(2 * steps.end).min(depth);
-        let data = x.data.get((k + rows.start) * x.row_stride..).unwrap_or_default();
+        let data = x.data.from((k + rows.start) * x.row_stride);
         let size = (x.row_stride, rows.len(), x.n_cols);
         match order {
             Order::Steps(width) => {
@@ -119,7 +120,7 @@ impl Order {
 #[cfg(target_arch = "x86_64")]
 fn copy_tiles(
     isa: Isa,
-    data: &[f32],
+    data: Elements,
     (row_stride, depth, n_cols): (usize, usize, usize),
     out: &super::SharedSlice<f32>,
     first: usize,
@@ -133,7 +134,7 @@ fn copy_tiles(
         for (block, row) in (0..depth).step_by(2 * amx::WORDS).enumerate() {
             let size = (row_stride, depth.min(row + 2 * amx::WORDS) - row, n_cols);
             // SAFETY: there is room for all groups.
-            unsafe { avx512_bf16::copy_rows(isa, &data[row * row_stride..], size, steps.as_mut_ptr(), groups) };
+            unsafe { avx512_bf16::copy_rows(isa, data.from(row * row_stride), size, steps.as_mut_ptr(), groups) };
             for (i, square) in steps[..n_squares * SQUARE].chunks_exact(SQUARE).enumerate() {
                 let at = first + i / 2 * stride + (2 * block + i % 2) * SQUARE;
                 // SAFETY: as the caller promised.
@@ -166,14 +167,14 @@ pub(super) fn pack_panel(
 ) {
     let n_cols = PANEL.min(b.n_cols - panel * PANEL);
     let first = k * b.row_stride + panel * PANEL * b.col_stride;
-    let data = &b.data[first..];
+    let data = b.data.from(first);
     if b.col_stride == 1 {
         let size = (b.row_stride, depth, n_cols);
         match precision {
             #[cfg(target_arch = "x86_64")]
-            Precision::F16 => avx512_f16::copy_columns(isa, data, size, out, avx512_f16::Vectors::OF_PANELS),
+            Precision::F16 => avx512_f16::copy_columns(isa, data.floats(), size, out, avx512_f16::Vectors::OF_PANELS),
             #[cfg(target_arch = "x86_64")]
-            Precision::Int8 => avx512_int8::copy_columns(isa, data, size, out),
+            Precision::Int8 => avx512_int8::copy_columns(isa, data.floats(), size, out),
             _ => copy_rows(isa, precision, data, size, out, PANEL),
         }
     } else {
@@ -186,7 +187,14 @@ pub(super) fn pack_panel(
 }
 
 /// Copies `depth` rows of `n_cols` elements, `row_stride` apart, to steps of `width` words each, padded with zeros.
-fn copy_rows(isa: Isa, precision: Precision, data: &[f32], size: (usize, usize, usize), out: &mut [f32], width: usize) {
+fn copy_rows(
+    isa: Isa,
+    precision: Precision,
+    data: Elements,
+    size: (usize, usize, usize),
+    out: &mut [f32],
+    width: usize,
+) {
     match precision {
         #[cfg(target_arch = "x86_64")]
         Precision::Bf16 => {
@@ -197,7 +205,7 @@ fn copy_rows(isa: Isa, precision: Precision, data: &[f32], size: (usize, usize, 
             // SAFETY: it is all one group, for which there is room.
             unsafe { avx512_bf16::copy_rows(isa, data, size, out.as_mut_ptr(), groups) }
         }
-        _ => copy_rows_f32(isa, data, size, out, width),
+        _ => copy_rows_f32(isa, data.floats(), size, out, width),
     }
 }
 
@@ -229,13 +237,13 @@ thread_local! {
 fn transpose_rows(
     isa: Isa,
     precision: Precision,
-    data: &[f32],
+    data: Elements,
     (col_stride, depth, n_cols): (usize, usize, usize),
     out: &mut [f32],
     width: usize,
 ) {
     if precision == Precision::F32 {
-        return transpose(isa, (data, col_stride), (n_cols, depth), (out, width));
+        return transpose(isa, (data.floats(), col_stride), (n_cols, depth), (out, width));
     }
     PAIRS.with_borrow_mut(|buf| {
         // Whole squares of 16 words where there is room for them: those go through registers.
@@ -254,7 +262,7 @@ fn transpose_rows(
 fn narrow_rows(
     isa: Isa,
     precision: Precision,
-    data: &[f32],
+    data: Elements,
     size: (usize, usize, usize),
     out: &mut [f32],
     width: usize,
@@ -264,13 +272,13 @@ fn narrow_rows(
         Precision::Bf16 => avx512_bf16::narrow_rows(isa, data, size, out, width),
         #[cfg(target_arch = "x86_64")]
         Precision::F16 => {
-            let (row_stride, n_rows, n_cols) = size;
+            let ((row_stride, n_rows, n_cols), data) = (size, data.floats());
             for (r, out) in out.chunks_exact_mut(width.max(1)).take(n_rows).enumerate() {
                 avx512_f16::narrow_row(isa, &data[r * row_stride..][..n_cols], out);
             }
         }
         #[cfg(target_arch = "x86_64")]
-        Precision::Int8 => avx512_int8::narrow_rows(isa, avx512_int8::Side::B, data, size, out, width),
+        Precision::Int8 => avx512_int8::narrow_rows(isa, avx512_int8::Side::B, data.floats(), size, out, width),
         _ => unreachable!("{} is not narrow", precision.name()),
     }
 }
@@ -294,7 +302,7 @@ pub(super) struct ABlock<'a> {
 impl<'a> ABlock<'a> {
     /// All of a matrix in f32, where it lies.
     pub(super) fn in_place(a: Matrix<'a>) -> ABlock<'a> {
-        ABlock { data: a.data, row_stride: a.row_stride, col_stride: a.col_stride, tile_stride: None }
+        ABlock { data: a.data.floats(), row_stride: a.row_stride, col_stride: a.col_stride, tile_stride: None }
     }
 
     /// Rows from `first` on, a multiple of `tile_rows`, of what [`pack_tiles`] made of `depth` inner elements.
@@ -330,26 +338,32 @@ impl<'a> ABlock<'a> {
             #[cfg(target_arch = "x86_64")]
             if precision.is_in_tiles(isa) {
                 let stride = n_steps * amx::ROWS;
-                let (from, out) = (&a.data[rows.start + k * a.col_stride..], super::SharedSlice::new(data));
+                let (from, out) = (a.data.from(rows.start + k * a.col_stride), super::SharedSlice::new(data));
                 copy_tiles(isa, from, (a.col_stride, depth, n_rows), &out, 0, stride);
                 return ABlock::of_tiles(isa, data, 0, depth);
             }
             let first = rows.start + k * a.col_stride;
-            copy_rows(isa, precision, &a.data[first..], (a.col_stride, depth, n_rows), data, n_rows);
+            copy_rows(isa, precision, a.data.from(first), (a.col_stride, depth, n_rows), data, n_rows);
             return ABlock { data, row_stride: 1, col_stride: n_rows, tile_stride: None };
         }
         let first = rows.start * a.row_stride + k;
         if precision == Precision::F32 && !a.row_stride.is_multiple_of(SET_STRIDE) {
-            return ABlock { data: &a.data[first..], row_stride: a.row_stride, col_stride: 1, tile_stride: None };
+            return ABlock {
+                data: &a.data.floats()[first..],
+                row_stride: a.row_stride,
+                col_stride: 1,
+                tile_stride: None,
+            };
         }
         let stride = if n_steps <= BLOCK_STEPS { COPY_STRIDE } else { LONG_COPY_STRIDE.max(n_steps + 16) };
         let data = buf.at_least(n_whole * stride);
         if precision == Precision::F32 {
+            let from = a.data.floats();
             for (r, out) in data.chunks_exact_mut(stride).take(n_rows).enumerate() {
-                out[..depth].copy_from_slice(&a.data[first + r * a.row_stride..][..depth]);
+                out[..depth].copy_from_slice(&from[first + r * a.row_stride..][..depth]);
             }
         } else {
-            narrow_rows(isa, precision, &a.data[first..], (a.row_stride, n_rows, depth), data, stride);
+            narrow_rows(isa, precision, a.data.from(first), (a.row_stride, n_rows, depth), data, stride);
         }
         ABlock { data, row_stride: stride, col_stride: 1, tile_stride: None }
     }
@@ -365,7 +379,7 @@ impl<'a> ABlock<'a> {
         depth: usize,
     ) -> ABlock<'a> {
         let data = buf.at_least(rows.len() * COPY_STRIDE);
-        let from = &a.data[rows.start * a.row_stride + k * a.col_stride..];
+        let from = &a.data.floats()[rows.start * a.row_stride + k * a.col_stride..];
         let narrow = |from: &[f32], stride, data: &mut [f32]| {
             avx512_int8::narrow_rows(isa, avx512_int8::Side::A, from, (stride, rows.len(), depth), data, COPY_STRIDE);
         };
@@ -399,12 +413,12 @@ impl<'a> ABlock<'a> {
         if a.col_stride != 1 {
             assert_eq!(a.row_stride, 1, "A has unit stride in one direction");
             let vectors = avx512_f16::Vectors { n_cols: tile_rows, stride: tile_stride, step_stride: TILE_WORDS };
-            let from = &a.data[rows.start + k * a.col_stride..];
+            let from = &a.data.floats()[rows.start + k * a.col_stride..];
             avx512_f16::copy_columns(isa, from, (a.col_stride, depth, rows.len()), data, vectors);
         } else {
             for (first, tile) in rows.clone().step_by(tile_rows).zip(data.chunks_exact_mut(tile_stride)) {
                 let n_rows = tile_rows.min(rows.end - first);
-                let from = &a.data[first * a.row_stride + k..];
+                let from = a.data.from(first * a.row_stride + k);
                 transpose_rows(isa, Precision::F16, from, (a.row_stride, depth, n_rows), tile, TILE_WORDS);
             }
         }

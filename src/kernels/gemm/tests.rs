@@ -1,5 +1,6 @@
 //! Every instruction set against the specification, over awkward sizes; and the independence that decode relies on.
 
+use super::super::element::bf16;
 use super::super::random::Random;
 use super::super::scalar;
 use super::*;
@@ -122,10 +123,97 @@ fn on_one_thread_a_product_has_the_same_bits_and_half_of_a_symmetric_one_is_enou
     }
 }
 
+/// Sizes where tasks make whole rows, groups of panels, and rows in more than one block of inner elements.
+const WAYS_TO_DIVIDE: [(usize, usize, usize); 5] =
+    [(500, 70, 40), (3, 300, 64), (70, 90, 3100), (64, 64, 96), (260, 1344, 400)];
+
+#[test]
+fn what_comes_then_sees_every_row_once_whether_c_is_kept_rounded_or_lost() {
+    for (isa, precision) in ways() {
+        let cpu = Cpu::with_isa(2, isa);
+        for (m, n, k) in WAYS_TO_DIVIDE {
+            let (a, b) = (noise(m * k, 1), noise(k * n, 2));
+            let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+            let mut wanted = vec![0.0; m * n];
+            gemm(&cpu, precision, a, b, &mut wanted, Start::Zero);
+            let case = format!("{} {} {m}x{n}x{k}", isa.name(), precision.name());
+            // Beside each row what was seen of it, in the places of its columns.
+            let rounded: Vec<bf16> = wanted.iter().map(|&x| bf16::narrow(x)).collect();
+            let [mut kept, mut narrow] = [(); 2].map(|()| vec![0.0; m * n]);
+            let whole = |piece: Piece, c: &mut [f32], [seen]: [&mut [f32]; 1]| {
+                assert_eq!(piece.columns, 0..n, "{case}");
+                seen.iter_mut().zip(c).for_each(|(seen, c)| *seen += *c);
+            };
+            let mut c = vec![9.0; m * n];
+            gemm_then(&cpu, precision, a, b, &mut c, Start::Zero, [&mut kept], whole);
+            assert!(c == wanted && kept == wanted, "{case}");
+            for cut in [Cut::ANYWHERE, Cut { columns: 10, parts: 1 }, Cut { columns: 1, parts: 2 }] {
+                let (part, case) = (n / cut.parts, format!("{case} {cut:?}"));
+                let pieces = |piece: Piece, c: &mut [f32], [seen]: [&mut [f32]; 1]| {
+                    let Piece { columns, .. } = piece;
+                    let is_between = |column: usize| column == part || column.is_multiple_of(cut.columns);
+                    assert!(is_between(columns.start) && is_between(columns.end), "{case}: {columns:?}");
+                    for (i, c) in c.chunks_exact(columns.len()).enumerate() {
+                        let first = i / cut.parts * n + i % cut.parts * part;
+                        let seen = &mut seen[first + columns.start..first + columns.end];
+                        seen.iter_mut().zip(c).for_each(|(seen, c)| *seen += *c);
+                    }
+                };
+                let mut c = vec![bf16::ONE; m * n];
+                narrow.fill(0.0);
+                gemm_into(&cpu, precision, a, b, &mut c, cut, [&mut narrow], pieces);
+                assert!(c == rounded && narrow == wanted, "{case}");
+                narrow.fill(0.0);
+                gemm_passing(&cpu, precision, a, b, cut, [&mut narrow], pieces);
+                assert!(narrow == wanted, "{case}");
+                let mut c = vec![9.0; m * n];
+                narrow.fill(0.0);
+                gemm_into(&cpu, precision, a, b, &mut c, cut, [&mut narrow], pieces);
+                assert!(c == wanted && narrow == wanted, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_matrix_in_bf16_has_the_products_of_the_same_numbers_in_f32() {
+    for (isa, precision) in ways().filter(|way| way.1 == Precision::Bf16) {
+        let cpu = Cpu::with_isa(2, isa);
+        for (m, n, k) in WAYS_TO_DIVIDE {
+            let (a, b) = (operand(precision, m * k, 1), operand(precision, k * n, 2));
+            let [a_narrow, b_narrow] = [&a, &b].map(|x| x.iter().map(|&x| bf16::narrow(x)).collect::<Vec<_>>());
+            let product = |a: Matrix, b: Matrix| {
+                let mut c = vec![9.0; m * n];
+                gemm(&cpu, precision, a, b, &mut c, Start::Zero);
+                c
+            };
+            let case = format!("{} {m}x{n}x{k}", isa.name());
+            let wanted = product(Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+            assert_eq!(product(Matrix::new(&a_narrow, m, k), Matrix::new(&b_narrow, k, n)), wanted, "{case}");
+            assert_eq!(product(Matrix::new(&a_narrow, m, k), Matrix::new(&b, k, n)), wanted, "{case}");
+            // The same elements as matrices of the other shapes, mirrored.
+            let mirrored = |a: Matrix, b: Matrix| {
+                let mut c = vec![9.0; m * n];
+                gemm(&cpu, precision, a.transposed(), b.transposed(), &mut c, Start::Zero);
+                c
+            };
+            let wanted = mirrored(Matrix::new(&a, k, m), Matrix::new(&b, n, k));
+            assert_eq!(mirrored(Matrix::new(&a_narrow, k, m), Matrix::new(&b_narrow, n, k)), wanted, "{case}");
+        }
+    }
+}
+
 #[test]
 fn a_product_over_no_inner_elements_leaves_c_alone() {
     let mut c = vec![1.0, 2.0];
-    gemm(&Cpu::new(1), Precision::F32, Matrix::new(&[], 1, 0), Matrix::new(&[], 0, 2), &mut c, Start::Accumulate);
+    gemm(
+        &Cpu::new(1),
+        Precision::F32,
+        Matrix::new::<f32>(&[], 1, 0),
+        Matrix::new::<f32>(&[], 0, 2),
+        &mut c,
+        Start::Accumulate,
+    );
     assert_eq!(c, [1.0, 2.0]);
 }
 

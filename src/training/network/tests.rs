@@ -129,7 +129,7 @@ fn a_batch_too_large_to_be_worked_on_at_once_has_the_gradients_of_its_parts() {
     let cpu = Cpu::new(2);
     let network = || Network::new(&config, &lively_weights(&config), ids.len());
     let (mut whole, mut parts) = (network(), network());
-    whole.sizes = Sizes::with_rows(&config, n_rows);
+    whole.sizes = [Sizes::with_rows::<f32>(&config, n_rows), Sizes::with_rows::<bf16>(&config, n_rows)];
     let loss = whole.loss_and_gradients(&cpu, Batch::of(&ids, &targets, n_positions));
     let mut wanted = 0.0;
     let mut gradients = vec![0.0; whole.gradients.len()];
