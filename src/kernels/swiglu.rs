@@ -32,7 +32,9 @@ for_each_isa! {
     /// The gradients of [`swiglu_rows`], which take the place of gate and up (F), and h (F) once more: the backward pass needs
     /// it again, and what it takes is at hand.
     fn backward(gate: &mut [f32], up: &mut [f32], dh: &[f32], h: &mut [f32]) {
-        for i in 0..gate.len() {
+        let n = gate.len();
+        let (up, dh, h) = (&mut up[..n], &dh[..n], &mut h[..n]);
+        for i in 0..n {
             let s = sigmoid(gate[i]);
             let silu = gate[i] * s;
             h[i] = silu * up[i];
