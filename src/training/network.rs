@@ -2,7 +2,8 @@
 //! activations. The backward pass stands below the forward pass, step for step in reverse.
 //!
 //! Shapes: N = B * T rows, C width, F feed-forward width, V vocabulary; weights are (out, in), so a linear layer is
-//! y = x · W^T, its gradients dx = dy · W and dW = dy^T · x.
+//! y = x · W^T, its gradients dx = dy · W and dW = dy^T · x. Passes are generic over the numbers `E` that activations are kept in:
+//! f32, or bf16 where that is what products multiply in tile registers.
 
 use super::activations::{Activations, Sizes, heads, n_floats};
 use super::profile::{Part, Profile};
@@ -245,8 +246,8 @@ struct Pass<'a> {
     /// Of everything else.
     of_floats: Precision,
     head_rows: usize,
-    /// Drops inputs of the two linear layers that write to the residual stream. There both passes are exact at no cost in
-    /// memory: `hidden` is made again in the backward pass anyway, and attention's output is dropped in a copy, because
+    /// Drops inputs of the two linear layers that write to the residual stream. There both passes are exact, but for
+    /// the rounding of what is kept, at no cost in memory: `hidden` is made again in the backward pass anyway, and attention's output is dropped in a copy, because
     /// the backward pass of attention needs it whole. The stream itself and the scores of attention stay undisturbed.
     dropout: Option<Dropout>,
 }
