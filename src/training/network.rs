@@ -123,11 +123,17 @@ impl Network {
         &self.profile
     }
 
-    /// Bytes that a network of this shape takes for batches of up to `max_rows` rows.
-    pub fn bytes_for(config: &Config, max_rows: usize) -> usize {
+    /// Bytes that a network of this shape, learning in `precision`, takes for batches of up to `max_rows` rows: at most, in bf16 on a
+    /// CPU that has no tile registers for it.
+    pub fn bytes_for(config: &Config, max_rows: usize, precision: Precision) -> usize {
         let (n_weights, n_head) = (config.n_params(), config.vocab_size * config.n_embd);
-        let n_activations = n_floats(&Sizes::new::<f32>(config, max_rows));
-        4 * (2 * n_weights + n_activations + 2 * n_head)
+        // It is judged in f32, whatever it learns in.
+        let n_judging = n_floats(&Sizes::new::<f32>(config, max_rows));
+        let n_learning = match precision {
+            Precision::Bf16 => n_floats(&Sizes::new::<bf16>(config, max_rows)),
+            _ => n_judging,
+        };
+        4 * (2 * n_weights + n_judging.max(n_learning) + 2 * n_head)
     }
 
     /// Bytes of weights, gradients and activations.

@@ -147,7 +147,7 @@ const PROGRAM_BYTES: u64 = 25 << 20;
 pub fn trainer_bytes(config: &Config, settings: &Settings) -> u64 {
     // The copies of what is learned: the state to return to, the best, and the average where there is one.
     let n_copies = 3 + 1 + if settings.recipe.average > 0.0 { 2 } else { 0 };
-    let n_bytes = Network::bytes_for(config, settings.batch * config.block_size)
+    let n_bytes = Network::bytes_for(config, settings.batch * config.block_size, settings.precision)
         + Learner::bytes_for(config, settings)
         + 4 * n_copies * Learner::n_learned(config, settings);
     PROGRAM_BYTES + n_bytes as u64
