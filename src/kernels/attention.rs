@@ -12,7 +12,7 @@
 
 use super::aligned::AlignedBuf;
 use super::cpu::{Cpu, Isa, for_each_isa};
-use super::element::{Element, ElementsMut, as_floats, narrow};
+use super::element::{Element, ElementsMut, as_floats, narrow, with_floats};
 use super::gemm::{Matrix, Panels, Precision, Rows, small_gemm};
 use super::math::{exp, max, sum};
 use super::qk_norm_rope::Heads;
@@ -49,7 +49,7 @@ fn attend_rows<E: Element>(
     (q, q_stride): (&[E], usize),
     n_rows: usize,
     first_seen: impl Fn(usize) -> usize,
-    (scores, out_rows): (&mut AlignedBuf, &mut AlignedBuf),
+    scores: &mut AlignedBuf,
     (out, out_stride): (&mut [E], usize),
     log_sums: &mut [f32],
 ) {
@@ -70,13 +70,12 @@ fn attend_rows<E: Element>(
         let p = Matrix::strided(scores, rows, n_keys, stride);
         match E::elements_mut(out) {
             ElementsMut::F32(out) => small_gemm(isa, p, Rows(&kv.values, 0), out, (d, out_stride), false),
-            ElementsMut::Bf16(out) => {
-                let sums = out_rows.at_least(rows * d);
+            ElementsMut::Bf16(out) => with_floats(rows * d, |sums| {
                 small_gemm(isa, p, Rows(&kv.values, 0), sums, (d, d), false);
                 for (sums, out) in sums.chunks_exact(d).zip(out.chunks_mut(out_stride)) {
                     narrow(isa, sums, &mut out[..d]);
                 }
-            }
+            }),
         }
     }
 }
@@ -130,8 +129,6 @@ for_each_isa! {
 struct Scratch {
     kv: KvPanels,
     scores: AlignedBuf,
-    /// Rows in f32 of what is kept otherwise.
-    rows: AlignedBuf,
     backward: BackwardScratch,
 }
 
@@ -217,7 +214,7 @@ pub fn causal_attention<E: Element>(
                 (q, heads.qk_width()),
                 n_positions,
                 |row| sequences.first_seen(rows.start + row),
-                (&mut scratch.scores, &mut scratch.rows),
+                &mut scratch.scores,
                 (out, out_width),
                 log_sums,
             );
@@ -350,15 +347,17 @@ impl Place {
             let d_rows = Matrix::strided(&d_out[row * out_width..], rows, d, out_width);
             small_gemm(isa, q, Rows(&kv.keys, 0), p, (n_keys, stride), false);
             small_gemm(isa, d_rows, Rows(&s.values_t, 0), ds, (n_keys, stride), false);
-            let (o_buf, d_buf) = scratch.rows.at_least(2 * d).split_at_mut(d);
-            for r in 0..rows {
-                let t = row + r;
-                let o = as_floats(isa, &out[t * out_width..][..d], o_buf);
-                let d_o = as_floats(isa, &d_out[t * out_width..][..d], d_buf);
-                let range = r * stride..(r + 1) * stride;
-                let seen = sequences.first_seen(self.rows.start + t)..t + 1;
-                score_gradient_row(isa, &mut p[range.clone()], &mut ds[range], seen, log_sums[t], o, d_o);
-            }
+            with_floats(2 * d, |buf| {
+                let (o_buf, d_buf) = buf.split_at_mut(d);
+                for r in 0..rows {
+                    let t = row + r;
+                    let o = as_floats(isa, &out[t * out_width..][..d], o_buf);
+                    let d_o = as_floats(isa, &d_out[t * out_width..][..d], d_buf);
+                    let range = r * stride..(r + 1) * stride;
+                    let seen = sequences.first_seen(self.rows.start + t)..t + 1;
+                    score_gradient_row(isa, &mut p[range.clone()], &mut ds[range], seen, log_sums[t], o, d_o);
+                }
+            });
             let [p, ds] = [p, ds].map(|x| Matrix::strided(x, rows, n_keys, stride));
             small_gemm(isa, p.transposed(), Rows(&s.d_out, row), &mut s.d_values, (d, d), true);
             small_gemm(isa, ds.transposed(), Rows(&s.queries, row), &mut s.d_keys, (d, d), true);
@@ -564,8 +563,8 @@ mod tests {
             Place { heads: case.heads, rows: 0..90, kv_head: 0 }.pack_kv(unit, &qk, &qkv, &mut kv);
             for n in 1..=90 {
                 let (mut out, mut log_sums) = (vec![0.0; n * 40], vec![0.0; n]);
-                let buffers = (&mut AlignedBuf::default(), &mut AlignedBuf::default());
-                attend_rows(unit, &kv, 40, (&qk, 80), n, |_| 0, buffers, (&mut out, 40), &mut log_sums);
+                let scores = &mut AlignedBuf::default();
+                attend_rows(unit, &kv, 40, (&qk, 80), n, |_| 0, scores, (&mut out, 40), &mut log_sums);
                 assert_eq!(out, whole[..n * 40], "{} {} the first {n}", isa.name(), precision.name());
             }
         }

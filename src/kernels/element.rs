@@ -194,9 +194,27 @@ pub(super) fn narrow<E: Element>(isa: Isa, x: &[f32], out: &mut [E]) {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::bf16;
+pub(super) mod x86 {
+    use super::{Element, bf16};
     use std::arch::x86_64::*;
+
+    /// 32 numbers as bf16: 16 from one place, then 16 from another, each with zeros where its mask is 0.
+    ///
+    /// # Safety
+    /// What the masks admit is readable; the CPU has these features.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    #[inline]
+    pub(in crate::kernels) unsafe fn halves<E: Element>(low: (*const E, u16), high: (*const E, u16)) -> __m512 {
+        // SAFETY: the caller's promise; and the types between which is transmuted are 512 bits, of which any are valid.
+        unsafe {
+            if size_of::<E>() == 2 {
+                let [low, high] = [low, high].map(|(x, mask)| _mm256_maskz_loadu_epi16(mask, x.cast()));
+                return _mm512_castsi512_ps(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high));
+            }
+            let [low, high] = [low, high].map(|(x, mask)| _mm512_maskz_loadu_ps(mask, x.cast()));
+            std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low))
+        }
+    }
 
     /// # Safety
     /// `out` is as long as `x`; the CPU has these features.
@@ -206,23 +224,21 @@ mod x86 {
         for first in (0..x.len()).step_by(32) {
             let mask = lanes(x.len() - first);
             let (from, to) = (x.as_ptr().wrapping_add(first), out.as_mut_ptr().wrapping_add(first));
-            // SAFETY: the mask keeps to the elements that there are; both types are 512 bits, of which any are valid.
+            // SAFETY: the mask keeps to the elements that there are.
             unsafe {
-                let low = _mm512_maskz_loadu_ps(mask as u16, from);
-                let high = _mm512_maskz_loadu_ps((mask >> 16) as u16, from.wrapping_add(16));
-                let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
-                _mm512_mask_storeu_epi16(to.cast(), mask, halves);
+                let numbers = halves((from, mask as u16), (from.wrapping_add(16), (mask >> 16) as u16));
+                _mm512_mask_storeu_epi16(to.cast(), mask, _mm512_castps_si512(numbers));
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// The specification: nearest, to even at ties.
-    fn rounded(x: f32) -> u16 {
+    pub(in crate::kernels) fn rounded(x: f32) -> u16 {
         let bits = x.to_bits();
         (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
     }

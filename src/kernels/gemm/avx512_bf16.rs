@@ -6,6 +6,7 @@
 
 use super::avx512::lane_mask;
 use crate::kernels::cpu::Isa;
+use crate::kernels::element::x86::halves;
 use crate::kernels::element::{Element, Elements};
 use std::arch::x86_64::*;
 
@@ -130,24 +131,6 @@ unsafe fn pair_rows<E: Element>(
     }
 }
 
-/// 32 numbers as bf16: 16 from one place, then 16 from another, each with zeros where its mask is 0.
-///
-/// # Safety
-/// What the masks admit is readable; the CPU has these features.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-#[inline]
-unsafe fn halves<E: Element>(low: (*const E, u16), high: (*const E, u16)) -> __m512 {
-    // SAFETY: the caller's promise; and the types between which is transmuted are 512 bits, of which any are valid.
-    unsafe {
-        if size_of::<E>() == 2 {
-            let [low, high] = [low, high].map(|(x, mask)| _mm256_maskz_loadu_epi16(mask, x.cast()));
-            return _mm512_castsi512_ps(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high));
-        }
-        let [low, high] = [low, high].map(|(x, mask)| _mm512_maskz_loadu_ps(mask, x.cast()));
-        std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low))
-    }
-}
-
 /// Halves (0, 16, 1, 17, ...) of 32.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
@@ -161,12 +144,7 @@ fn interleaved(x: __m512) -> __m512 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The specification: nearest, to even at ties.
-    fn rounded(x: f32) -> u16 {
-        let bits = x.to_bits();
-        (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
-    }
+    use crate::kernels::element::tests::rounded;
 
     fn samples() -> Vec<f32> {
         let ties = [0x3f80_7fff, 0x3f80_8000, 0x3f80_8001, 0x3f81_8000, 0x7f7f_ffff, 0xff80_0000, 0x8000_0000];

@@ -237,23 +237,23 @@ fn product(cpu: &Cpu, precision: Precision, a: Matrix, b: Matrix, sink: Sink, st
     let block_k = if a.col_stride == 1 { precision.block_k() } else { precision.block_k().min(2 * BLOCK_STEPS) };
     let panels = panels.at_least(pack::stored_steps(precision, b.n_rows.min(block_k)) * n_padded);
     let division = Division::new(cpu, precision, a, b.n_cols);
-    let (c, then) = match sink {
-        Sink::Kept(c, then) => (c, then),
-        // Only what one task finishes at once need not be kept.
-        Sink::Seen(cut, then) if b.n_rows <= block_k && division.n_groups == 1 => {
-            pack::pack_block(cpu, precision, b, 0, b.n_rows, panels);
-            let left = Left::new(cpu, precision, a, 0, b.n_rows, &mut tiles);
-            let b = PackedBlock { panels, n_cols: b.n_cols, k: 0, depth: b.n_rows };
-            return epilogue::multiply_and_show(cpu, precision, &division, left, b, cut, then);
-        }
-        Sink::Seen(_, then) => (whole.at_least(a.n_rows * b.n_cols), Some(then)),
+    // Only what one task finishes at once need not be kept.
+    let passes = b.n_rows <= block_k && division.n_groups == 1;
+    let mut sink = match sink {
+        Sink::Seen(_, then) if !passes => Sink::Kept(whole.at_least(a.n_rows * b.n_cols), Some(then)),
+        sink => sink,
     };
     for_each_block(precision, block_k, b.n_rows, |k, depth, _| {
         pack::pack_block(cpu, precision, b, k, depth, panels);
-        let then = if k + depth == b.n_rows { then } else { None };
+        let is_last = k + depth == b.n_rows;
         let left = Left::new(cpu, precision, a, k, depth, &mut tiles);
         let b = PackedBlock { panels, n_cols: b.n_cols, k, depth };
-        multiply_block(cpu, precision, &division, left, b, c, start, then);
+        match &mut sink {
+            Sink::Kept(c, then) => {
+                multiply_block(cpu, precision, &division, left, b, c, start, then.filter(|_| is_last));
+            }
+            Sink::Seen(cut, then) => epilogue::multiply_and_show(cpu, precision, &division, left, b, *cut, *then),
+        }
     });
 }
 
